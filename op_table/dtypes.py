@@ -1,0 +1,112 @@
+"""torch dtypes and numpy's (which JAX shares), and how a dtype is written in emitted code."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy
+import ml_dtypes
+import numpy as np
+import torch
+
+from op_table.expr import Attribute, Expr, Name, Size, canonical, hint, jnp
+
+_NUMPY = {
+    torch.bfloat16: np.dtype(ml_dtypes.bfloat16),
+    torch.float8_e4m3fn: np.dtype(ml_dtypes.float8_e4m3fn),
+    torch.float8_e5m2: np.dtype(ml_dtypes.float8_e5m2),
+    **{
+        getattr(torch, name): np.dtype(name)
+        for name in (
+            "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+        ).split()
+    },
+}
+_TORCH = {array: tensor for tensor, array in _NUMPY.items()}
+
+
+def to_numpy(dtype: torch.dtype) -> np.dtype:
+    """numpy's name of a torch dtype. Raises TypeError for one that JAX does not have (quantized types)."""
+    try:
+        return _NUMPY[dtype]
+    except KeyError:
+        raise TypeError(f"JAX has no dtype like {dtype}") from None
+
+
+def to_torch(dtype: np.dtype) -> torch.dtype:
+    """torch's name of a numpy dtype."""
+    return _TORCH[np.dtype(dtype)]
+
+
+# torch's default wide types are written as the Python types: JAX reads them as 32-bit unless x64 is enabled, silently,
+# where jnp.int64 would warn.
+_WIDE = {"bool": "bool", "int64": "int", "float64": "float", "complex128": "complex"}
+
+
+def written(dtype: np.dtype) -> Expr:
+    """How emitted code names a dtype: `jnp.float32`, and `int` for torch's int64."""
+    name = np.dtype(dtype).name
+    return Name(_WIDE[name]) if name in _WIDE else Attribute(jnp, name)
+
+
+def cast(x: Expr, dtype: np.dtype | None) -> Expr:
+    """x as dtype; x itself where dtype is None or changes nothing (torch's int64 is JAX's int32 by default)."""
+    same = {np.dtype(x.dtype).name, np.dtype(dtype or x.dtype).name}
+    if len(same) == 1 or same == {"int32", "int64"}:
+        return x
+    return x.astype(written(dtype))
+
+
+def is_float(dtype: np.dtype) -> bool:
+    return np.dtype(dtype).kind == "f" or np.dtype(dtype).name.startswith(("bfloat", "float8"))
+
+
+def is_complex(dtype: np.dtype) -> bool:
+    return np.dtype(dtype).kind == "c"
+
+
+def is_integer(dtype: np.dtype) -> bool:
+    """Whether a dtype is an integer type; bool is not one."""
+    return np.dtype(dtype).kind in "iu"
+
+
+def result_type(*operands: object) -> np.dtype:
+    """torch's result dtype of an op on arrays, sizes and Python scalars.
+
+    Arrays with axes decide; a 0-d array, and after it a scalar, only where it is of a higher category (bool < integer <
+    float < complex). Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+    """
+    groups: list[list[torch.dtype]] = [[], [], []]
+    for x in operands:
+        if isinstance(x, Expr) and not isinstance(x, Size):
+            groups[0 if x.ndim else 1].append(to_torch(x.dtype))
+        else:
+            groups[2].append(_SCALARS[int if isinstance(x, Size) else type(x)])
+    result = None
+    for group in groups:
+        for lower in group[:1] and [functools.reduce(torch.promote_types, group)]:
+            result = lower if result is None else _combine(result, lower)
+    return to_numpy(result)
+
+
+_SCALARS = {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype(), complex: torch.complex64}
+
+
+def _combine(higher: torch.dtype, lower: torch.dtype) -> torch.dtype:
+    if higher.is_complex or (higher.is_floating_point and not lower.is_complex):
+        return higher
+    if higher.is_floating_point:
+        return higher.to_complex()
+    if higher == torch.bool or lower.is_floating_point or lower.is_complex:
+        return torch.promote_types(higher, lower)
+    return higher
+
+
+def promoted(*operands: object) -> tuple:
+    """The operands as JAX must see them for torch's result dtype: arrays are cast where JAX's own promotion would differ."""
+    dtype = result_type(*operands)
+    avals = [x.aval if isinstance(x, Expr) and not isinstance(x, Size) else hint(x) for x in operands]
+    if canonical(jax.numpy.result_type(*avals)) == canonical(dtype):
+        return operands
+    return tuple(cast(x, dtype) if isinstance(x, Expr) and not isinstance(x, Size) else x for x in operands)

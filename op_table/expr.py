@@ -1,0 +1,434 @@
+"""Expressions of the emitted program, and the symbolic namespaces `jnp`, `jax`, `lax`, `eqx` that build them.
+
+A lowering rule is written as plain JAX. Its operands are `Value`s and the names it calls are symbolic, so that running
+the rule builds the expression that will be emitted instead of computing anything:
+
+    >>> x = Value("x", (2, 3), np.dtype("float32"))
+    >>> jnp.sum(x, axis=1) + 1
+
+An expression is immutable. `evaluate` runs it on arrays (or on tracers, which is how it is checked), `children` and
+`rebuild` walk it, `key` compares it by structure. Literals (numbers, strings, dtypes, slices, tuples, lists, None) stand
+for themselves inside an expression.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import equinox
+import jax as _jax
+import jax.numpy
+import numpy as np
+import sympy
+
+ROOTS = {"jnp": jax.numpy, "jax": _jax, "lax": _jax.lax, "eqx": equinox, "np": np, "math": math}
+
+
+class Expr:
+    """Base of all expressions. Operators, calls, subscripts and attributes on it build further expressions."""
+
+    def __getattr__(self, name: str) -> Expr:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Attribute(self, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
+        return Call(self, args, tuple(kwargs.items()))
+
+    def __getitem__(self, index: Any) -> Expr:
+        return Subscript(self, index)
+
+    def __iter__(self) -> Iterator[Expr]:
+        raise TypeError("an expression cannot be unpacked: index it")
+
+    def __bool__(self) -> bool:
+        raise TypeError("the truth of a symbolic array is not known while translating")
+
+    @functools.cached_property
+    def aval(self) -> Any:
+        """jax.ShapeDtypeStruct (or a pytree of them) of this expression at the example sizes."""
+        return abstract(self)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.aval.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+    @property
+    def shape(self) -> tuple:
+        """Only operands have a shape: that of an intermediate is known at the example sizes alone, which must not be baked in."""
+        raise TypeError("the shape of an intermediate expression is not known for all sizes: use the operands' shapes")
+
+    def __eq__(self, other: Any) -> Expr:  # type: ignore[override]
+        return Operation("==", (self, other))
+
+    def __ne__(self, other: Any) -> Expr:  # type: ignore[override]
+        return Operation("!=", (self, other))
+
+    __hash__ = object.__hash__
+
+
+def _binary(symbol: str, reverse: bool = False) -> Callable:
+    def build(self: Expr, other: Any) -> Expr:
+        return Operation(symbol, (other, self) if reverse else (self, other))
+
+    return build
+
+
+BINARY = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+    "@": operator.matmul,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+UNARY = {"-": operator.neg, "~": operator.invert, "+": operator.pos}
+
+for _symbol, _function in BINARY.items():
+    _name = _function.__name__.strip("_")
+    if _symbol not in ("==", "!="):
+        setattr(Expr, f"__{_name}__", _binary(_symbol))
+    if _symbol not in ("<", "<=", ">", ">=", "==", "!="):
+        setattr(Expr, f"__r{_name}__", _binary(_symbol, reverse=True))
+Expr.__neg__ = lambda self: Operation("-", (self,))  # type: ignore[attr-defined]
+Expr.__invert__ = lambda self: Operation("~", (self,))  # type: ignore[attr-defined]
+
+
+class Name(Expr):
+    """A name of the emitted file's imports: `jnp`, `jax`, `lax`, `eqx`, `np`, or a builtin."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+
+class Prelude(Expr):
+    """A real function or class of `op_table.prelude` (or a user's), whose source is copied into the emitted file."""
+
+    def __init__(self, function: Callable):
+        self.function = function
+
+
+class Attribute(Expr):
+    def __init__(self, value: Expr, attribute: str):
+        self.value, self.attribute = value, attribute
+
+
+class Call(Expr):
+    def __init__(self, function: Expr, args: tuple, kwargs: tuple[tuple[str, Any], ...] = ()):
+        self.function, self.args, self.kwargs = function, args, kwargs
+
+
+class Subscript(Expr):
+    def __init__(self, value: Expr, index: Any):
+        self.value, self.index = value, index
+
+
+class Operation(Expr):
+    """A unary, binary or comparison operator on one or two operands."""
+
+    def __init__(self, symbol: str, operands: tuple):
+        self.symbol, self.operands = symbol, operands
+
+
+class Value(Expr):
+    """An array that the emitted code has at hand: an argument, a local, a leaf of the module.
+
+    shape holds an int or a `Size` an axis; dtype is torch's, as numpy names it (int64 stays int64). hint is the shape at
+    the example sizes.
+    """
+
+    def __init__(self, name: str, shape: tuple, dtype: np.dtype):
+        self.name = name
+        self._shape = tuple(shape)
+        self._dtype = np.dtype(dtype)
+
+    @property
+    def shape(self) -> tuple:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self._shape)
+
+    @property
+    def size(self) -> Any:
+        return math.prod(self._shape)
+
+    @property
+    def hint(self) -> tuple[int, ...]:
+        return tuple(hint(size) for size in self._shape)
+
+    @functools.cached_property
+    def aval(self) -> _jax.ShapeDtypeStruct:
+        return _jax.ShapeDtypeStruct(self.hint, canonical(self._dtype))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Size(Expr):
+    """A symbolic integer: a dynamic axis length, or arithmetic on such. expr is torch.export's sympy expression."""
+
+    def __init__(self, expr: sympy.Expr, hint: int):
+        self.expr, self.hint = expr, hint
+
+    def __repr__(self) -> str:
+        return str(self.expr)
+
+    @property
+    def aval(self) -> Any:
+        return self.hint
+
+    def _combine(self, other: Any, function: Callable, reverse: bool = False) -> Any:
+        if not isinstance(other, (int, Size)):
+            symbol = next(s for s, f in BINARY.items() if f is function)
+            return Operation(symbol, (other, self) if reverse else (self, other))
+        a, b = (self, other) if not reverse else (other, self)
+        expr = _SYMPY.get(function, function)(sympify(a), sympify(b))
+        return int(expr) if expr.is_Integer else Size(expr, function(hint(a), hint(b)))
+
+    def __add__(self, other: Any) -> Any:
+        return self._combine(other, operator.add)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._combine(other, operator.add, reverse=True)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._combine(other, operator.sub)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._combine(other, operator.sub, reverse=True)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._combine(other, operator.mul)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._combine(other, operator.mul, reverse=True)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._combine(other, operator.floordiv)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._combine(other, operator.floordiv, reverse=True)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._combine(other, operator.mod)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._combine(other, operator.mod, reverse=True)
+
+    def __neg__(self) -> Any:
+        return self._combine(-1, operator.mul)
+
+    def __eq__(self, other: Any) -> bool:  # type: ignore[override]
+        """Whether the two are known to be equal at all sizes. False means that it is not known."""
+        return isinstance(other, (int, Size)) and sympy.expand(self.expr - sympify(other)) == 0
+
+    def __ne__(self, other: Any) -> bool:  # type: ignore[override]
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.expr)
+
+    def _ordered(self, other: Any, function: Callable) -> bool:
+        known = function(self.expr - sympify(other), 0)
+        if known in (sympy.true, sympy.false, True, False):
+            return bool(known)
+        raise TypeError(f"{self.expr} against {other} is not known for all sizes")
+
+    def __lt__(self, other: Any) -> bool:
+        return self._ordered(other, operator.lt)
+
+    def __le__(self, other: Any) -> bool:
+        return self._ordered(other, operator.le)
+
+    def __gt__(self, other: Any) -> bool:
+        return self._ordered(other, operator.gt)
+
+    def __ge__(self, other: Any) -> bool:
+        return self._ordered(other, operator.ge)
+
+
+def _floordiv(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+    quotient = sympy.cancel(a / b)
+    return quotient if quotient.is_integer else sympy.floor(a / b)
+
+
+_SYMPY = {operator.floordiv: _floordiv, operator.mod: sympy.Mod}
+
+jnp, jax, lax, eqx, np_ = Name("jnp"), Name("jax"), Name("lax"), Name("eqx"), Name("np")
+
+
+def prelude(function: Callable) -> Prelude:
+    """The symbolic form of a prelude function or class: call it in a rule as the function itself is called."""
+    return Prelude(function)
+
+
+def sympify(size: Any) -> sympy.Expr:
+    return size.expr if isinstance(size, Size) else sympy.Integer(size)
+
+
+def hint(size: Any) -> int:
+    """The example's value of a size."""
+    return size.hint if isinstance(size, Size) else size
+
+
+def static(size: Any) -> bool:
+    """Whether a size is the same for every input."""
+    return not isinstance(size, Size)
+
+
+def canonical(dtype: np.dtype) -> np.dtype:
+    """dtype as JAX holds it in its present mode: int64 is int32 unless x64 is enabled."""
+    return np.dtype(_jax.dtypes.canonicalize_dtype(dtype))
+
+
+def children(expr: Any) -> tuple:
+    """The direct sub-expressions and literals of an expression, in the order in which they are evaluated."""
+    match expr:
+        case Attribute():
+            return (expr.value,)
+        case Call():
+            return (expr.function, *expr.args, *(value for _, value in expr.kwargs))
+        case Subscript():
+            return (expr.value, expr.index)
+        case Operation():
+            return expr.operands
+        case tuple() | list():
+            return tuple(expr)
+        case dict():
+            return tuple(expr.values())
+        case slice():
+            return (expr.start, expr.stop, expr.step)
+    return ()
+
+
+def rebuild(expr: Any, new: tuple) -> Any:
+    """expr with its children replaced by new, in the order of `children`."""
+    match expr:
+        case Attribute():
+            return Attribute(new[0], expr.attribute)
+        case Call():
+            count = 1 + len(expr.args)
+            names = (name for name, _ in expr.kwargs)
+            return Call(new[0], tuple(new[1:count]), tuple(zip(names, new[count:], strict=True)))
+        case Subscript():
+            return Subscript(*new)
+        case Operation():
+            return Operation(expr.symbol, tuple(new))
+        case list():
+            return list(new)
+        case tuple():
+            return tuple(new)
+        case dict():
+            return dict(zip(expr, new, strict=True))
+        case slice():
+            return slice(*new)
+    return expr
+
+
+def transform(expr: Any, function: Callable[[Any], Any]) -> Any:
+    """Rewrite an expression from its leaves up: function gets every rebuilt sub-expression and returns what replaces it."""
+    old = children(expr)
+    new = tuple(transform(child, function) for child in old)
+    if any(a is not b for a, b in zip(old, new, strict=True)):
+        expr = rebuild(expr, new)
+    return function(expr)
+
+
+def walk(expr: Any) -> Iterator[Any]:
+    """Every sub-expression and literal, parents first."""
+    yield expr
+    for child in children(expr):
+        yield from walk(child)
+
+
+def values(expr: Any) -> Iterator[Value]:
+    """Every Value that an expression reads, each time it does."""
+    return (part for part in walk(expr) if isinstance(part, Value))
+
+
+def key(expr: Any, name: Callable[[Value], Any] = lambda value: value.name) -> Any:
+    """A hashable form of an expression: equal for equal structure. name says what stands for a Value."""
+    match expr:
+        case Value():
+            return ("value", name(expr))
+        case Size():
+            return ("size", str(expr.expr))
+        case Name():
+            return ("name", expr.text)
+        case Prelude():
+            return ("prelude", expr.function)
+        case Expr() | tuple() | list() | slice() | dict():
+            head = {Attribute: "attribute", Operation: "symbol"}.get(type(expr))
+            own = getattr(expr, head) if head else None
+            if isinstance(expr, Call):
+                own = (len(expr.args), tuple(name for name, _ in expr.kwargs))
+            elif isinstance(expr, dict):
+                own = tuple(expr)
+            return (type(expr).__name__, own, *(key(child, name) for child in children(expr)))
+    if isinstance(expr, float):
+        return ("float", repr(expr))
+    return (type(expr).__name__, expr)
+
+
+def evaluate(expr: Any, arrays: Mapping[Any, Any] | Callable[[Value], Any], size: Callable[[Size], int] = hint) -> Any:
+    """Run an expression: Values are looked up in arrays, sizes by size (the example's, unless told otherwise)."""
+    lookup = arrays if callable(arrays) else lambda value: arrays[value.name]
+
+    def run(part: Any) -> Any:
+        match part:
+            case Value():
+                return lookup(part)
+            case Size():
+                return size(part)
+            case Name():
+                return ROOTS[part.text] if part.text in ROOTS else getattr(builtins, part.text)
+            case Prelude():
+                return part.function
+            case Attribute():
+                return getattr(run(part.value), part.attribute)
+            case Call():
+                return run(part.function)(*map(run, part.args), **{name: run(value) for name, value in part.kwargs})
+            case Subscript():
+                return run(part.value)[run(part.index)]
+            case Operation():
+                table = UNARY if len(part.operands) == 1 else BINARY
+                return table[part.symbol](*map(run, part.operands))
+            case tuple() | list() | slice() | dict():
+                return rebuild(part, tuple(map(run, children(part))))
+        return part
+
+    return run(expr)
+
+
+def abstract(expr: Any) -> Any:
+    """jax.eval_shape of an expression at the example sizes: a pytree of jax.ShapeDtypeStruct."""
+    operands = {value.name: value.aval for value in values(expr)}
+    return _jax.eval_shape(lambda arrays: evaluate(expr, arrays), operands)

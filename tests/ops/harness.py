@@ -1,0 +1,95 @@
+"""Checks op rules against torch: a function is exported, each of its nodes is lowered by its rule, and what the rules built is run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from op_table.expr import Size, Value, evaluate
+from translator.lower import Sizes, lower_node, operand_value
+
+# float32 results of one op differ by rounding alone; a few ops sum over hundreds of terms.
+TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2, "complex64": 2e-5}
+
+
+class _Wrapped(torch.nn.Module):
+    def __init__(self, function: Callable):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        return self.function(*tensors)
+
+
+def to_array(tensor: torch.Tensor) -> jax.Array:
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        return jnp.asarray(tensor.float().numpy(), jnp.bfloat16)
+    return jnp.asarray(tensor.numpy())
+
+
+def lowered(function: Callable, *tensors: torch.Tensor) -> tuple[Any, list[str]]:
+    """What the rules make of function on tensors, and the ops that were lowered."""
+    program = torch.export.export(_Wrapped(function), tensors, strict=False)
+    sizes = Sizes({})
+    env: dict[Any, Any] = {}
+    arrays: dict[str, Any] = {}
+    feeds = iter(tensors)
+    kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    ops = []
+    output = None
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            spec = kinds[node.name]
+            tensor = next(feeds) if spec.kind.name == "USER_INPUT" else program.constants.get(spec.target)
+            if tensor is None:
+                tensor = program.state_dict[spec.target]
+            env[node] = operand_value(node, sizes)
+            arrays[node.name] = to_array(tensor)
+        elif node.target is operator.getitem:
+            source, index = node.args
+            env[node] = operand_value(node, sizes)
+            arrays[node.name] = arrays[source.name][index]
+        elif node.op == "call_function":
+            result = lower_node(node, env.__getitem__, sizes)
+            ops.append(str(node.target))
+            arrays[node.name] = jax.jit(lambda arrays, result=result: evaluate(result, arrays))(
+                {k: v for k, v in arrays.items() if isinstance(v, jax.Array)}
+            )
+            env[node] = operand_value(node, sizes)
+        elif node.op == "output":
+            output = torch.fx.map_arg(node.args[0], lambda n: arrays[n.name])
+    return output, ops
+
+
+def check(function: Callable, *tensors: torch.Tensor, op: str | None = None, tolerance: float | None = None) -> None:
+    """Assert that the rules' result equals torch's: shapes, dtypes (as JAX holds them), NaN places and values.
+
+    op: the op that must have been lowered (`aten.add.Tensor`), so that a test cannot pass by exporting to something else.
+    tolerance: relative to the largest magnitude of the result; by dtype unless given.
+    """
+    expected = torch.utils._pytree.tree_leaves(function(*(t.clone() for t in tensors)))
+    output, ops = lowered(function, *tensors)
+    found = jax.tree.leaves(output)
+    assert op is None or op in ops, f"{op} is not among the lowered ops {ops}"
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        theirs = to_array(theirs)
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, (ours.aval, theirs.aval)
+        wide = np.complex128 if ours.dtype.kind == "c" else np.float64
+        a, b = np.asarray(ours).astype(wide), np.asarray(theirs).astype(wide)
+        if theirs.dtype.kind in "biu":
+            np.testing.assert_array_equal(a, b)
+        else:
+            bound = tolerance if tolerance is not None else TOLERANCE.get(str(theirs.dtype), 1e-9)
+            finite = np.abs(b[np.isfinite(b)])
+            np.testing.assert_allclose(a, b, rtol=bound, atol=bound * (finite.max() if finite.size else 1.0))
+
+
+__all__ = ["Size", "Value", "check", "lowered", "to_array"]

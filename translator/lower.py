@@ -1,0 +1,162 @@
+"""Lowering: one FX node to one expression, by the op table's rule, checked against what FX recorded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import sympy
+import torch
+from torch.fx import Node
+
+from op_table import registry
+from op_table.dtypes import to_numpy
+from op_table.expr import Expr, Size, Value, abstract, canonical, key
+from op_table.registry import Unsupported
+
+# Arguments that say where and how torch stores a tensor, which JAX decides by itself.
+_PLACEMENT = {"device", "layout", "pin_memory", "memory_format", "non_blocking", "copy"}
+
+INT32 = np.iinfo(np.int32)
+
+
+class Sizes:
+    """Reads torch's symbolic integers, with the example's value of each symbol.
+
+    hints maps each sympy symbol to its length in the example inputs.
+    """
+
+    def __init__(self, hints: Mapping[sympy.Symbol, int]):
+        self.hints = dict(hints)
+
+    def value(self, expr: sympy.Expr) -> int:
+        return int(expr.xreplace({symbol: sympy.Integer(n) for symbol, n in self.hints.items()}))
+
+    def read(self, size: Any) -> Any:
+        """An int or torch.SymInt as an int (where it is one for all inputs) or a Size."""
+        if not isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+            return size
+        expr = sympy.sympify(size.node.expr)
+        if expr.is_Integer:
+            return int(expr)
+        missing = expr.free_symbols - self.hints.keys()
+        if missing:
+            raise Unsupported(
+                f"a size depends on the values in a tensor ({', '.join(sorted(map(str, missing)))}), which jax.jit cannot trace"
+            )
+        return Size(expr, self.value(expr))
+
+    def shape(self, tensor: torch.Tensor) -> tuple:
+        return tuple(self.read(size) for size in tensor.shape)
+
+
+def op_name(node: Node) -> str:
+    """A node's op with its namespace and overload: `aten.add.Tensor`."""
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return str(target) if str(target).count(".") >= 2 else f"{target}.default"
+    return getattr(target, "__module__", "") + "." + getattr(target, "__name__", str(target))
+
+
+def arguments(node: Node, operand: Callable[[Node], Any]) -> tuple[tuple, dict[str, Any]]:
+    """A node's arguments as a rule takes them. operand gives the expression or size that stands for another node."""
+
+    def convert(arg: Any) -> Any:
+        match arg:
+            case Node():
+                return operand(arg)
+            case tuple() | list():
+                return [convert(part) for part in arg]
+            case torch.dtype():
+                return to_numpy(arg)
+            case torch.memory_format() | torch.layout() | torch.device():
+                return None
+            case float() if arg == float("inf") or arg != arg:
+                return arg
+        return arg
+
+    schema = node.target._schema.arguments if isinstance(node.target, torch._ops.OpOverload) else ()
+    names = [argument.name for argument in schema]
+    args, kwargs = [], {}
+    for position, arg in enumerate(node.args):
+        if position < len(names) and names[position] in _PLACEMENT:
+            break
+        args.append(convert(arg))
+    for position in range(len(args), len(node.args)):
+        if names[position] not in _PLACEMENT:
+            kwargs[names[position]] = convert(node.args[position])
+    kwargs |= {name: convert(arg) for name, arg in node.kwargs.items() if name not in _PLACEMENT}
+    return tuple(args), kwargs
+
+
+def lower_node(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> Any:
+    """The expression (or tuple of expressions) of one call_function node.
+
+    Raises Unsupported if the op has no rule, if its rule refuses these arguments, or if what it builds has another shape
+    or dtype than FX recorded.
+    """
+    rule = registry.lookup(op_name(node))
+    if rule is None:
+        raise Unsupported("there is no rule for this op, and torch has no decomposition of it")
+    try:
+        args, kwargs = arguments(node, operand)
+        for constant in (*args, *kwargs.values()):
+            if type(constant) is int and not INT32.min <= constant <= INT32.max and not _unbounded(constant):
+                raise Unsupported(
+                    f"the integer {constant} does not fit in int32, and without x64 JAX has no wider type"
+                )
+        result = rule.function(*args, **kwargs)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise Unsupported(f"its rule failed: {type(error).__name__}: {error}") from error
+    check(result, node, sizes)
+    return result
+
+
+def _unbounded(constant: int) -> bool:
+    """torch writes 'to the end' of a slice as the largest int64."""
+    return constant in (2**63 - 1, -(2**63))
+
+
+def check(result: Any, node: Node, sizes: Sizes) -> None:
+    """Raise Unsupported unless result has the shapes and dtypes that FX recorded for node, at the example sizes."""
+    recorded = node.meta["val"]
+    expected = [recorded] if isinstance(recorded, torch.Tensor) else [r for r in recorded if r is not None]
+    found = jax.tree.leaves(_abstract(result))
+    if len(found) != len(expected):
+        raise Unsupported(f"its rule gives {len(found)} outputs where torch gives {len(expected)}")
+    for aval, tensor in zip(found, expected, strict=True):
+        shape = tuple(
+            sizes.value(sympy.sympify(s.node.expr)) if isinstance(s, torch.SymInt) else s for s in tensor.shape
+        )
+        dtype = canonical(to_numpy(tensor.dtype))
+        if tuple(aval.shape) != shape or canonical(aval.dtype) != dtype:
+            raise Unsupported(f"its rule gives {aval.dtype}{list(aval.shape)} where torch gives {dtype}{list(shape)}")
+
+
+def _abstract(result: Any) -> Any:
+    structure = key(result, lambda value: (value.hint, value.dtype.name))
+    memo = _memo()
+    if structure not in memo:
+        memo[structure] = abstract(result)
+    return memo[structure]
+
+
+@functools.cache
+def _memo() -> dict:
+    return {}
+
+
+def operand_value(node: Node, sizes: Sizes) -> Any:
+    """The Value (or size, or plain constant) that stands for a node where others read it."""
+    recorded = node.meta["val"]
+    if isinstance(recorded, torch.Tensor):
+        return Value(node.name, sizes.shape(recorded), to_numpy(recorded.dtype))
+    if isinstance(recorded, (list, tuple)):
+        return [operand for operand in recorded]
+    return sizes.read(recorded)
+
+
+__all__ = ["Expr", "Sizes", "arguments", "check", "lower_node", "op_name", "operand_value"]
