@@ -1,0 +1,40 @@
+"""The captured module: what torch.export made of it, and what the later stages read of the module itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Graph
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A functional FX graph of ATen ops with its provenance.
+
+    graph: the nodes, no-grad and autocast regions inlined, in-place ops replaced. program: torch's own, which runs as the reference.
+    args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
+    targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
+    persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
+    signature: the parameters of `forward`, or None where only a .pt2 is at hand. module: the torch module, or None then.
+    notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
+    """
+
+    graph: Graph
+    program: ExportedProgram
+    args: tuple
+    kwargs: Mapping[str, Any]
+    state: Mapping[str, torch.Tensor]
+    targets: Mapping[str, str]
+    tensors: Mapping[str, torch.Tensor]
+    persistent: frozenset[str]
+    hints: Mapping[sympy.Symbol, int]
+    module: torch.nn.Module | None
+    class_name: str
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
