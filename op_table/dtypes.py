@@ -90,6 +90,8 @@ def result_type(*operands: object) -> np.dtype:
     return to_numpy(result)
 
 
+DEFAULT_FLOAT = np.dtype("float32")
+
 _SCALARS = {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype(), complex: torch.complex64}
 
 
@@ -104,9 +106,25 @@ def _combine(higher: torch.dtype, lower: torch.dtype) -> torch.dtype:
 
 
 def promoted(*operands: object) -> tuple:
-    """The operands as JAX must see them for torch's result dtype: arrays are cast where JAX's own promotion would differ."""
-    dtype = result_type(*operands)
-    avals = [x.aval if isinstance(x, Expr) and not isinstance(x, Size) else hint(x) for x in operands]
-    if canonical(jax.numpy.result_type(*avals)) == canonical(dtype):
+    """The operands as JAX must see them for torch's result dtype: arrays are cast where JAX's own promotion would differ.
+
+    It differs, too, where only a Python scalar brings the result's dtype: JAX would leave the result weakly typed, to be
+    overruled by the next operand.
+    """
+    dtype = canonical(result_type(*operands))
+    arrays = [x for x in operands if is_array(x)]
+    avals = [x.aval if is_array(x) else hint(x) for x in operands]
+    strong = any(canonical(x.dtype) == dtype for x in arrays)
+    if strong and canonical(jax.numpy.result_type(*avals)) == dtype:
         return operands
-    return tuple(cast(x, dtype) if isinstance(x, Expr) and not isinstance(x, Size) else x for x in operands)
+    return tuple(cast(x, result_type(*operands)) if is_array(x) else x for x in operands)
+
+
+def is_array(x: object) -> bool:
+    """Whether an argument of a rule is an array, not a Python number or a symbolic size."""
+    return isinstance(x, Expr) and not isinstance(x, Size)
+
+
+def inexact(x: Expr) -> Expr:
+    """x as torch's functions of real numbers take it: integers and bools become the default float dtype."""
+    return x if is_float(x.dtype) or is_complex(x.dtype) else cast(x, DEFAULT_FLOAT)

@@ -1,35 +1,311 @@
-"""Elementwise ops: one value in each place from the values in that place, with broadcasting and torch's promotion."""
+"""Elementwise arithmetic: one value in each place from the values in that place, with broadcasting and torch's promotion."""
 
 from __future__ import annotations
 
-from op_table.dtypes import cast, promoted
-from op_table.expr import Expr, jax, jnp
+import numpy as np
+
+from op_table.axes import number
+from op_table.dtypes import cast, inexact, is_array, is_complex, is_float, promoted, result_type
+from op_table.expr import Expr, jax, jnp, lax
 from op_table.registry import lowers
 
-# Ops that are one function of one array.
+special = jax.scipy.special
+
+# Ops that are one JAX function of one array, of the name that is given or of the name they share.
 UNARY = {
-    "tanh": jnp.tanh,
+    "abs": jnp.abs,
+    "acos": jnp.arccos,
+    "acosh": jnp.arccosh,
+    "angle": jnp.angle,
+    "asin": jnp.arcsin,
+    "asinh": jnp.arcsinh,
+    "atan": jnp.arctan,
+    "atanh": jnp.arctanh,
+    "cos": jnp.cos,
+    "cosh": jnp.cosh,
+    "deg2rad": jnp.deg2rad,
+    "digamma": special.digamma,
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "erfinv": special.erfinv,
     "exp": jnp.exp,
-    "neg": lambda x: -x,
-    "rsqrt": jax.lax.rsqrt,
-    "relu": jax.nn.relu,
+    "exp2": jnp.exp2,
+    "expm1": jnp.expm1,
+    "frexp.Tensor": jnp.frexp,
+    "i0": special.i0,
+    "isfinite": jnp.isfinite,
+    "isinf": jnp.isinf,
+    "isnan": jnp.isnan,
+    "isneginf": jnp.isneginf,
+    "isposinf": jnp.isposinf,
+    "isreal": jnp.isreal,
+    "lgamma": special.gammaln,
+    "log": jnp.log,
+    "log10": jnp.log10,
+    "log1p": jnp.log1p,
+    "log2": jnp.log2,
+    "rad2deg": jnp.rad2deg,
+    "signbit": jnp.signbit,
+    "sin": jnp.sin,
+    "sinc": jnp.sinc,
+    "sinh": jnp.sinh,
+    "special_entr": special.entr,
+    "special_i0e": special.i0e,
+    "special_i1": special.i1,
+    "special_i1e": special.i1e,
+    "special_log_ndtr": special.log_ndtr,
+    "special_ndtr": special.ndtr,
+    "special_ndtri": special.ndtri,
+    "sqrt": jnp.sqrt,
+    "square": jnp.square,
+    "tan": jnp.tan,
+    "tanh": jnp.tanh,
 }
 
+# torch's other names of the same functions.
+ALIASES = {
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctanh": "atanh",
+    "special_digamma": "digamma",
+    "special_erf": "erf",
+    "special_erfc": "erfc",
+    "special_erfinv": "erfinv",
+    "special_exp2": "exp2",
+    "special_expm1": "expm1",
+    "special_gammaln": "lgamma",
+    "special_i0": "i0",
+    "special_log1p": "log1p",
+    "special_psi": "digamma",
+    "special_sinc": "sinc",
+}
+
+# Ops of two arrays that are one JAX function, which broadcasts as torch does.
+BINARY = {
+    "arctan2.default": jnp.arctan2,
+    "atan2.default": jnp.arctan2,
+    "fmax.default": jnp.fmax,
+    "fmin.default": jnp.fmin,
+    "fmod.Scalar": jnp.fmod,
+    "fmod.Tensor": jnp.fmod,
+    "copysign.Scalar": jnp.copysign,
+    "copysign.Tensor": jnp.copysign,
+    "gcd.default": jnp.gcd,
+    "hypot.default": jnp.hypot,
+    "lcm.default": jnp.lcm,
+    "logaddexp.default": jnp.logaddexp,
+    "logaddexp2.default": jnp.logaddexp2,
+    "max.other": jnp.maximum,
+    "maximum.default": jnp.maximum,
+    "min.other": jnp.minimum,
+    "minimum.default": jnp.minimum,
+    "nextafter.default": jnp.nextafter,
+    "special_zeta.default": special.zeta,
+}
+
+
+def _binary(function: Expr):
+    return lambda x, other: function(*promoted(x, other))
+
+
 for _name, _function in UNARY.items():
-    lowers(f"aten.{_name}.default")(_function)
+    lowers(f"aten.{_name}" if "." in _name else f"aten.{_name}.default")(_function)
+for _name, _target in ALIASES.items():
+    lowers(f"aten.{_name}.default")(UNARY[_target])
+for _name, _function in BINARY.items():
+    lowers(f"aten.{_name}")(_binary(_function))
+
+
+@lowers("aten.neg.default", "aten.negative.default", "aten._neg_view.default")
+def neg(x: Expr) -> Expr:
+    return -x
+
+
+@lowers("aten.rsqrt.default")
+def rsqrt(x: Expr) -> Expr:
+    return lax.rsqrt(inexact(x))
+
+
+@lowers("aten.reciprocal.default")
+def reciprocal(x: Expr) -> Expr:
+    return 1 / x
+
+
+@lowers("aten.sign.default", "aten.sgn.default")
+def sign(x: Expr) -> Expr:
+    if x.dtype == bool:
+        return x
+    # torch's sign of NaN is 0.
+    return jnp.nan_to_num(jnp.sign(x)) if is_float(x.dtype) else jnp.sign(x)
+
+
+# What rounds floats leaves integers as they are; JAX's functions would make them floats.
+@lowers("aten.ceil.default")
+def ceil(x: Expr) -> Expr:
+    return jnp.ceil(x) if is_float(x.dtype) else x
+
+
+@lowers("aten.floor.default")
+def floor(x: Expr) -> Expr:
+    return jnp.floor(x) if is_float(x.dtype) else x
+
+
+@lowers("aten.trunc.default", "aten.fix.default")
+def trunc(x: Expr) -> Expr:
+    return jnp.trunc(x) if is_float(x.dtype) else x
+
+
+@lowers("aten.frac.default")
+def frac(x: Expr) -> Expr:
+    return x - jnp.trunc(x)
+
+
+@lowers("aten.round.default", "aten.round.decimals", "aten.special_round.default")
+def round(x: Expr, *, decimals: int = 0) -> Expr:
+    if not is_float(x.dtype):
+        return x
+    # jnp.round(x, decimals) multiplies by an inexact 0.1 where torch divides by 10.
+    if decimals < 0:
+        return jnp.round(x / 10**-decimals) * 10**-decimals
+    return jnp.round(x * 10**decimals) / 10**decimals if decimals else jnp.round(x)
+
+
+@lowers("aten.nan_to_num.default")
+def nan_to_num(x: Expr, nan=None, posinf=None, neginf=None) -> Expr:
+    if not is_float(x.dtype):
+        return x
+    options = {"nan": nan or None, "posinf": posinf, "neginf": neginf}
+    return jnp.nan_to_num(x, **{k: number(v, x.dtype) for k, v in options.items() if v is not None})
+
+
+@lowers("aten.logit.default", "aten.special_logit.default")
+def logit(x: Expr, eps=None) -> Expr:
+    return special.logit(x if eps is None else jnp.clip(x, eps, 1 - eps))
+
+
+@lowers("aten.polygamma.default", "aten.special_polygamma.default")
+def polygamma(n: int, x: Expr) -> Expr:
+    return special.digamma(x) if n == 0 else special.polygamma(n, inexact(x))
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")
-def add(x: Expr, other: Expr, *, alpha=1) -> Expr:
+def add(x: Expr, other: Expr, alpha=1) -> Expr:
     x, other = promoted(x, other)
     return x + (other if alpha == 1 else alpha * other)
 
 
-@lowers("aten.gelu.default")
-def gelu(x: Expr, *, approximate: str = "none") -> Expr:
-    return jax.nn.gelu(x, approximate=approximate == "tanh")
+@lowers("aten.sub.Tensor", "aten.sub.Scalar", "aten.subtract.Tensor", "aten.subtract.Scalar")
+def sub(x: Expr, other: Expr, alpha=1) -> Expr:
+    x, other = promoted(x, other)
+    return x - (other if alpha == 1 else alpha * other)
 
 
-@lowers("aten.softmax.int")
-def softmax(x: Expr, dim: int, dtype=None) -> Expr:
-    return jax.nn.softmax(cast(x, dtype), axis=dim)
+@lowers("aten.rsub.Tensor", "aten.rsub.Scalar")
+def rsub(x: Expr, other: Expr, alpha=1) -> Expr:
+    x, other = promoted(x, other)
+    return other - (x if alpha == 1 else alpha * x)
+
+
+@lowers("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor", "aten.multiply.Scalar")
+def mul(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return x * other
+
+
+@lowers(
+    "aten.div.Tensor",
+    "aten.div.Scalar",
+    "aten.divide.Tensor",
+    "aten.divide.Scalar",
+    "aten.true_divide.Tensor",
+    "aten.true_divide.Scalar",
+)
+def div(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return x / other
+
+
+@lowers("aten.div.Tensor_mode", "aten.div.Scalar_mode", "aten.divide.Tensor_mode", "aten.divide.Scalar_mode")
+def div_mode(x: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
+    if rounding_mode is None:
+        return div(x, other)
+    x, other = promoted(x, other)
+    if rounding_mode == "floor":
+        return x // other
+    if is_float(result_type(x, other)):
+        return jnp.trunc(x / other)
+    return (x - jnp.fmod(x, other)) // other
+
+
+@lowers("aten.floor_divide.default", "aten.floor_divide.Scalar")
+def floor_divide(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return x // other
+
+
+@lowers("aten.remainder.Tensor", "aten.remainder.Scalar", "aten.remainder.Scalar_Tensor")
+def remainder(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return x % other
+
+
+@lowers("aten.pow.Tensor_Scalar")
+def pow_scalar(x: Expr, exponent) -> Expr:
+    x, exponent = promoted(x, exponent)
+    if is_float(x.dtype) or is_complex(x.dtype):
+        if exponent in (0.5, -0.5):
+            return jnp.sqrt(x) if exponent > 0 else lax.rsqrt(x)
+        if exponent in (1, -1):
+            return x if exponent > 0 else 1 / x
+        if isinstance(exponent, float) and exponent.is_integer():
+            exponent = int(exponent)
+    return x**exponent
+
+
+@lowers("aten.pow.Tensor_Tensor", "aten.pow.Scalar")
+def pow(x: Expr, exponent: Expr) -> Expr:
+    x, exponent = promoted(x, exponent)
+    return x**exponent
+
+
+@lowers("aten.float_power.Tensor_Tensor", "aten.float_power.Tensor_Scalar", "aten.float_power.Scalar")
+def float_power(x: Expr, exponent: Expr) -> Expr:
+    wide = np.dtype("complex128" if is_complex(result_type(x, exponent)) else "float64")
+    return pow(*(cast(v, wide) if is_array(v) else v for v in (x, exponent)))
+
+
+@lowers("aten.ldexp.Tensor")
+def ldexp(x: Expr, other: Expr) -> Expr:
+    return inexact(x) * 2.0 ** inexact(other)
+
+
+@lowers("aten.xlogy.Tensor", "aten.xlogy.Scalar_Self", "aten.xlogy.Scalar_Other")
+def xlogy(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log(other))
+
+
+@lowers("aten.heaviside.default")
+def heaviside(x: Expr, values: Expr) -> Expr:
+    return jnp.where(x == 0, values, cast(x > 0, x.dtype))
+
+
+@lowers("aten.lerp.Scalar", "aten.lerp.Tensor")
+def lerp(x: Expr, end: Expr, weight) -> Expr:
+    return x + weight * (end - x)
+
+
+@lowers("aten.addcmul.default")
+def addcmul(x: Expr, tensor1: Expr, tensor2: Expr, *, value=1) -> Expr:
+    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
+    return x + (tensor1 * tensor2 if value == 1 else value * tensor1 * tensor2)
+
+
+@lowers("aten.addcdiv.default")
+def addcdiv(x: Expr, tensor1: Expr, tensor2: Expr, *, value=1) -> Expr:
+    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
+    return x + (tensor1 / tensor2 if value == 1 else value * tensor1 / tensor2)

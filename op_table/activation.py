@@ -1,0 +1,138 @@
+"""Activation functions, and softmax, which acts along an axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from op_table.dtypes import cast
+from op_table.expr import Expr, jax, jnp, prelude
+from op_table.prelude.select import safe_softmax as safe_softmax_
+from op_table.registry import Unsupported, lowers
+
+# Activations without parameters, which jax.nn has under another name or the same.
+PLAIN = {
+    "hardsigmoid": jax.nn.hard_sigmoid,
+    "hardswish": jax.nn.hard_swish,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "mish": jax.nn.mish,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "selu": jax.nn.selu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "special_expit": jax.nn.sigmoid,
+}
+
+for _name, _function in PLAIN.items():
+    lowers(f"aten.{_name}.default")(_function)
+
+
+@lowers("aten.gelu.default")
+def gelu(x: Expr, *, approximate: str = "none") -> Expr:
+    return jax.nn.gelu(x, approximate=approximate == "tanh")
+
+
+@lowers("aten.elu.default")
+def elu(x: Expr, alpha=1, scale=1, input_scale=1) -> Expr:
+    if (scale, input_scale) != (1, 1):
+        return scale * jnp.where(x > 0, x, alpha * jnp.expm1(input_scale * x))
+    return jax.nn.elu(x) if alpha == 1 else jax.nn.elu(x, alpha)
+
+
+@lowers("aten.celu.default")
+def celu(x: Expr, alpha=1.0) -> Expr:
+    return jax.nn.celu(x) if alpha == 1 else jax.nn.celu(x, alpha)
+
+
+@lowers("aten.leaky_relu.default")
+def leaky_relu(x: Expr, negative_slope=0.01) -> Expr:
+    return jax.nn.leaky_relu(x) if negative_slope == 0.01 else jax.nn.leaky_relu(x, negative_slope)
+
+
+@lowers("aten.rrelu.default")
+def rrelu(x: Expr, lower=0.125, upper=1 / 3, training: bool = False, generator=None) -> Expr:
+    if training:
+        raise Unsupported("rrelu draws its slopes at random while training")
+    return leaky_relu(x, (lower + upper) / 2)
+
+
+@lowers("aten.prelu.default")
+def prelu(x: Expr, weight: Expr) -> Expr:
+    """weight is one slope, or one for each channel (axis 1)."""
+    slope = weight
+    if weight.ndim and weight.shape[0] != 1 and x.ndim > 2:
+        slope = weight[(slice(None), *[None] * (x.ndim - 2))]
+    elif weight.ndim and x.ndim == 0:
+        slope = weight[0]
+    return jnp.where(x > 0, x, slope * x)
+
+
+@lowers("aten.hardtanh.default")
+def hardtanh(x: Expr, min_val=-1, max_val=1) -> Expr:
+    return jax.nn.hard_tanh(x) if (min_val, max_val) == (-1, 1) else jnp.clip(x, min_val, max_val)
+
+
+@lowers("aten.softplus.default")
+def softplus(x: Expr, beta=1, threshold=20) -> Expr:
+    scaled = x if beta == 1 else beta * x
+    smooth = jax.nn.softplus(scaled) if beta == 1 else jax.nn.softplus(scaled) / beta
+    # Past the threshold torch returns x. At the default one, that is what softplus gives to the last digits of float32.
+    return smooth if threshold >= 20 else jnp.where(scaled > threshold, x, smooth)
+
+
+@lowers("aten.threshold.default")
+def threshold(x: Expr, threshold, value) -> Expr:
+    return jnp.where(x <= threshold, value, x)
+
+
+@lowers("aten.hardshrink.default")
+def hardshrink(x: Expr, lambd=0.5) -> Expr:
+    return jnp.where(jnp.abs(x) <= lambd, 0, x)
+
+
+@lowers("aten.softshrink.default")
+def softshrink(x: Expr, lambd=0.5) -> Expr:
+    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - lambd, 0)
+
+
+@lowers("aten.glu.default")
+def glu(x: Expr, dim: int = -1) -> Expr:
+    return jax.nn.glu(x) if dim in (-1, x.ndim - 1) else jax.nn.glu(x, axis=dim)
+
+
+def _axis(x: Expr, dim: int) -> dict[str, int]:
+    """The axis argument of a softmax, whose default in jax.nn is the last axis."""
+    return {} if dim in (-1, x.ndim - 1) or x.ndim == 0 else {"axis": dim}
+
+
+@lowers("aten.softmax.int", "aten.special_softmax.default")
+def softmax(x: Expr, dim: int, dtype=None) -> Expr:
+    if x.ndim == 0:
+        return jnp.ones_like(cast(x, dtype))
+    return jax.nn.softmax(cast(x, dtype), **_axis(x, dim))
+
+
+@lowers("aten.log_softmax.int", "aten.special_log_softmax.default")
+def log_softmax(x: Expr, dim: int, dtype=None) -> Expr:
+    if x.ndim == 0:
+        return jnp.zeros_like(cast(x, dtype))
+    return jax.nn.log_softmax(cast(x, dtype), **_axis(x, dim))
+
+
+@lowers("aten._softmax.default")
+def softmax_half(x: Expr, dim: int, half_to_float: bool) -> Expr:
+    return softmax(x, dim, _half(x, half_to_float))
+
+
+@lowers("aten._log_softmax.default")
+def log_softmax_half(x: Expr, dim: int, half_to_float: bool) -> Expr:
+    return log_softmax(x, dim, _half(x, half_to_float))
+
+
+def _half(x: Expr, half_to_float: bool) -> np.dtype | None:
+    return np.dtype("float32") if half_to_float else None
+
+
+@lowers("aten._safe_softmax.default")
+def safe_softmax(x: Expr, dim: int, dtype=None) -> Expr:
+    return prelude(safe_softmax_)(cast(x, dtype), dim)

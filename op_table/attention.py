@@ -1,0 +1,63 @@
+"""Attention: torch's composite op and the fused kernel that it may have been exported as."""
+
+from __future__ import annotations
+
+from op_table.expr import Expr, jnp, prelude, static
+from op_table.prelude import attention as real
+from op_table.registry import Unsupported, lowers
+
+
+@lowers("aten.scaled_dot_product_attention.default")
+def scaled_dot_product_attention(
+    query: Expr,
+    key: Expr,
+    value: Expr,
+    attn_mask: Expr | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Expr:
+    _refuse_dropout(dropout_p)
+    if enable_gqa:
+        key, value = (_repeat_heads(query, shared) for shared in (key, value))
+    return prelude(real.scaled_dot_product_attention)(query, key, value, **_options(attn_mask, is_causal, scale))
+
+
+@lowers("aten._scaled_dot_product_flash_attention_for_cpu.default")
+def flash_attention_for_cpu(
+    query: Expr,
+    key: Expr,
+    value: Expr,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Expr | None = None,
+    scale: float | None = None,
+) -> tuple[Expr, Expr]:
+    _refuse_dropout(dropout_p)
+    options = _options(attn_mask, is_causal, scale)
+    output = prelude(real.scaled_dot_product_attention)(query, key, value, **options)
+    return output, prelude(real.attention_logsumexp)(query, key, **options)
+
+
+def _options(mask: Expr | None, is_causal: bool, scale: float | None) -> dict:
+    """The keyword arguments of a call that differ from their defaults."""
+    options = {"mask": mask, "is_causal": is_causal or None, "scale": scale}
+    return {name: option for name, option in options.items() if option is not None}
+
+
+def _refuse_dropout(dropout_p: float) -> None:
+    if dropout_p:
+        raise Unsupported(f"attention drops out with probability {dropout_p}: only evaluation is translated")
+
+
+def _repeat_heads(query: Expr, shared: Expr) -> Expr:
+    """Keys or values with one head for each of the query's, where groups of query heads share one."""
+    if query.ndim < 3 or query.shape[-3] == shared.shape[-3]:
+        return shared
+    heads, groups = query.shape[-3], shared.shape[-3]
+    if not (static(heads) and static(groups)):
+        raise Unsupported("enable_gqa with a number of heads that is not fixed")
+    return jnp.repeat(shared, heads // groups, axis=-3)

@@ -1,0 +1,45 @@
+"""Look-ups in tables of embeddings."""
+
+from __future__ import annotations
+
+from op_table.expr import Expr, jnp, prelude
+from op_table.prelude import embedding as real
+from op_table.registry import lowers
+
+MODES = ("sum", "mean", "max")
+
+
+@lowers("aten.embedding.default")
+def embedding(weight: Expr, indices: Expr, padding_idx=-1, scale_grad_by_freq=False, sparse=False) -> Expr:
+    """padding_idx and scale_grad_by_freq are about gradients alone."""
+    return weight[indices]
+
+
+@lowers("aten.embedding_bag.padding_idx", "aten.embedding_bag.default")
+def embedding_bag(
+    weight: Expr,
+    indices: Expr,
+    offsets: Expr,
+    scale_grad_by_freq=False,
+    mode=0,
+    sparse=False,
+    per_sample_weights=None,
+    include_last_offset=False,
+    padding_idx=None,
+) -> tuple:
+    """The bags, and what torch keeps for its backward pass: the bag of each index, the bags' sizes, where maxima were."""
+    bagging: dict = {"include_last_offset": True} if include_last_offset else {}
+    if padding_idx is not None and padding_idx >= 0:
+        bagging["padding_idx"] = padding_idx
+    weights = {} if per_sample_weights is None else {"per_sample_weights": per_sample_weights}
+    bags = prelude(real.embedding_bag)(weight, indices, offsets, mode=MODES[mode], **weights, **bagging)
+
+    count, offset_count = indices.shape[0], offsets.shape[0]
+    bag_count = offset_count - 1 if include_last_offset else offset_count
+    bag_of_index = prelude(real.bag_of_index)(offsets, count, bag_count)
+    if MODES[mode] == "sum":
+        bag_of_index = bag_of_index if "padding_idx" in bagging else jnp.zeros(0, int)
+        return bags, bag_of_index, jnp.zeros(offset_count, int), jnp.zeros(bag_count, int)
+    sizes = prelude(real.embedding_bag_sizes)(indices, offsets, **bagging)
+    best = prelude(real.embedding_bag_argmax)(weight, indices, offsets, **bagging) if MODES[mode] == "max" else sizes
+    return bags, bag_of_index, jnp.append(sizes, 0) if include_last_offset else sizes, best

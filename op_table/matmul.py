@@ -1,0 +1,107 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+from op_table.dtypes import promoted
+from op_table.expr import Expr, jnp
+from op_table.registry import lowers
+
+
+def _linear(x: Expr, weight: Expr) -> Expr:
+    return x @ (weight.T if weight.ndim == 2 else weight)
+
+
+@lowers("aten.linear.default")
+def linear(input: Expr, weight: Expr, bias: Expr | None = None) -> Expr:
+    y = _linear(input, weight)
+    return y if bias is None else y + bias
+
+
+@lowers(*(f"aten.{name}.default" for name in ("matmul", "mm", "bmm", "dot", "mv", "linalg_matmul")))
+def matmul(x: Expr, other: Expr) -> Expr:
+    return x @ other
+
+
+# Ops that are one function of two arrays of one dtype.
+PRODUCTS = {
+    "vdot": jnp.vdot,
+    "inner": jnp.inner,
+}
+
+for _name, _function in PRODUCTS.items():
+    lowers(f"aten.{_name}.default")(_function)
+
+
+@lowers("aten.outer.default", "aten.ger.default")
+def outer(x: Expr, vec2: Expr) -> Expr:
+    return jnp.outer(*promoted(x, vec2))
+
+
+@lowers("aten.kron.default")
+def kron(x: Expr, other: Expr) -> Expr:
+    return jnp.kron(*promoted(x, other))
+
+
+def _scaled_sum(x: Expr, product: Expr, beta, alpha) -> Expr:
+    """beta * x + alpha * product. torch does not read x where beta is 0, not even for its NaN."""
+    if alpha != 1:
+        product = alpha * product
+    if beta == 0:
+        return product
+    return (x if beta == 1 else beta * x) + product
+
+
+@lowers("aten.addmm.default")
+def addmm(x: Expr, mat1: Expr, mat2: Expr, *, beta=1, alpha=1) -> Expr:
+    return _scaled_sum(x, mat1 @ mat2, beta, alpha)
+
+
+@lowers("aten.baddbmm.default")
+def baddbmm(x: Expr, batch1: Expr, batch2: Expr, *, beta=1, alpha=1) -> Expr:
+    return _scaled_sum(x, batch1 @ batch2, beta, alpha)
+
+
+@lowers("aten.addmv.default")
+def addmv(x: Expr, mat: Expr, vec: Expr, *, beta=1, alpha=1) -> Expr:
+    return _scaled_sum(x, mat @ vec, beta, alpha)
+
+
+@lowers("aten.addbmm.default")
+def addbmm(x: Expr, batch1: Expr, batch2: Expr, *, beta=1, alpha=1) -> Expr:
+    return _scaled_sum(x, jnp.einsum("bij,bjk->ik", batch1, batch2), beta, alpha)
+
+
+@lowers("aten.addr.default")
+def addr(x: Expr, vec1: Expr, vec2: Expr, *, beta=1, alpha=1) -> Expr:
+    return _scaled_sum(x, jnp.outer(vec1, vec2), beta, alpha)
+
+
+@lowers("aten.einsum.default")
+def einsum(equation: str, tensors: list[Expr], *, path=None) -> Expr:
+    return jnp.einsum(equation.replace(" ", ""), *tensors)
+
+
+@lowers("aten.tensordot.default")
+def tensordot(x: Expr, other: Expr, dims_self: list[int], dims_other: list[int]) -> Expr:
+    return jnp.tensordot(x, other, axes=(tuple(dims_self), tuple(dims_other)))
+
+
+@lowers("aten.bilinear.default")
+def bilinear(input1: Expr, input2: Expr, weight: Expr, bias: Expr | None = None) -> Expr:
+    y = jnp.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return y if bias is None else y + bias
+
+
+@lowers("aten.linalg_multi_dot.default", "aten.chain_matmul.default")
+def multi_dot(tensors: list[Expr]) -> Expr:
+    return jnp.linalg.multi_dot(tensors)
+
+
+@lowers("aten.linalg_vecdot.default")
+def vecdot(x: Expr, y: Expr, *, dim: int = -1) -> Expr:
+    return jnp.vecdot(*promoted(x, y), **({} if dim == -1 else {"axis": dim}))
+
+
+@lowers("aten.linalg_matrix_power.default", "aten.matrix_power.default")
+def matrix_power(x: Expr, n: int) -> Expr:
+    return jnp.linalg.matrix_power(x, n)

@@ -1,0 +1,106 @@
+"""Pooling: maximum and average over windows of a given size, or of a given number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from op_table.convolution import per_axis, short
+from op_table.dtypes import cast, is_float
+from op_table.expr import Expr, jnp, prelude, static
+from op_table.prelude import pooling as real
+from op_table.prelude import windows
+from op_table.registry import Unsupported, lowers
+
+
+def _ops(name: str, suffix: str = "") -> tuple[str, ...]:
+    return tuple(f"aten.{name}{n}d{suffix}.default" for n in (1, 2, 3))
+
+
+def _size(x: Expr, axes: int) -> Any:
+    """The expression of the sizes of the last axes."""
+    return x.shape[x.ndim - axes :]
+
+
+def _max_options(x: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> tuple[tuple, dict[str, Any]]:
+    """The kernel and the keyword arguments of a maximum pooling, dilation only where there is one."""
+    axes = len(kernel_size)
+    kernel = per_axis(kernel_size, axes)
+    options: dict[str, Any] = {"stride": short(per_axis(stride or kernel, axes))}
+    padding, dilation = (short(per_axis(option, axes)) for option in (padding, dilation))
+    dilated = {} if dilation == 1 else {"dilation": dilation}
+    padded = {"padding": padding} if padding else {}
+    if ceil_mode:
+        padded = {"padding": prelude(real.ceil_padding)(_size(x, axes), kernel, **options, **padded, **dilated)}
+    return kernel, options | padded | dilated
+
+
+@lowers(*_ops("max_pool"))
+def max_pool(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False) -> Expr:
+    kernel, options = _max_options(x, kernel_size, stride, padding, dilation, ceil_mode)
+    function = windows.max_pool_dilated if "dilation" in options else real.max_pool
+    return prelude(function)(x, kernel, **options)
+
+
+@lowers(*_ops("max_pool", "_with_indices"))
+def max_pool_with_indices(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False) -> tuple[Expr, Expr]:
+    kernel, options = _max_options(x, kernel_size, stride, padding, dilation, ceil_mode)
+    places = prelude(windows.max_pool_indices)(x, kernel, **options)
+    return max_pool(x, kernel_size, stride, padding, dilation, ceil_mode), places
+
+
+@lowers(*_ops("avg_pool"))
+def avg_pool(
+    x: Expr, kernel_size, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+) -> Expr:
+    axes = len(kernel_size)
+    kernel = per_axis(kernel_size, axes)
+    strides = {"stride": short(per_axis(stride or kernel, axes))}
+    padding = short(per_axis(padding, axes))
+    padded = {"padding": padding} if padding else {}
+    size, options = _size(x, axes), strides | padded
+    if ceil_mode:
+        options = strides | {"padding": prelude(real.ceil_padding)(size, kernel, **strides, **padded)}
+    if divisor_override is not None:
+        options["divisor"] = divisor_override
+    elif ceil_mode or (padding and not count_include_pad):
+        modes = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad and bool(padding)}
+        modes = {name: True for name, mode in modes.items() if mode}
+        options["divisor"] = prelude(real.window_counts)(size, kernel, **strides, **padded, **modes)
+    return _in_float32(lambda x: prelude(real.avg_pool)(x, kernel, **options), x)
+
+
+@lowers(*_ops("adaptive_avg_pool"), "aten._adaptive_avg_pool2d.default", "aten._adaptive_avg_pool3d.default")
+def adaptive_avg_pool(x: Expr, output_size) -> Expr:
+    axes = tuple(range(x.ndim - len(output_size), x.ndim))
+    if all(a == b for a, b in zip(_size(x, len(axes)), output_size, strict=True)):
+        return x
+    if all(static(n) and n == 1 for n in output_size):
+        return jnp.mean(x, axis=axes, keepdims=True)
+    return _in_float32(lambda x: prelude(windows.adaptive_avg_pool)(x, tuple(output_size)), x)
+
+
+@lowers(*_ops("adaptive_max_pool"))
+def adaptive_max_pool(x: Expr, output_size) -> tuple[Expr, Expr]:
+    size = tuple(output_size)
+    return prelude(windows.adaptive_max_pool)(x, size), prelude(windows.adaptive_max_pool_indices)(x, size)
+
+
+@lowers("aten.max_unpool2d.default")
+def max_unpool(x: Expr, indices: Expr, output_size) -> Expr:
+    return prelude(real.max_unpool)(x, indices, tuple(output_size))
+
+
+@lowers("aten.max_unpool3d.default")
+def max_unpool3d(x: Expr, indices: Expr, output_size, stride, padding) -> Expr:
+    return prelude(real.max_unpool)(x, indices, tuple(output_size))
+
+
+def _in_float32(pool, x: Expr) -> Expr:
+    """A sum over windows, accumulated in float32 where x is of half precision."""
+    if not is_float(x.dtype):
+        raise Unsupported(f"average pooling of {x.dtype}")
+    if x.dtype.itemsize > 2:
+        return pool(x)
+    return cast(pool(cast(x, np.dtype("float32"))), x.dtype)

@@ -1,0 +1,62 @@
+"""Attention as torch computes it."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def scaled_dot_product_attention(
+    query: Float[Array, "*batch queries features"],
+    key: Float[Array, "*batch keys features"],
+    value: Float[Array, "*batch keys values"],
+    mask: Bool[Array, "*#batch #queries #keys"]
+    | Float[Array, "*#batch #queries #keys"]
+    | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Float[Array, "*batch queries values"]:
+    """torch.nn.functional.scaled_dot_product_attention, without dropout.
+
+    mask is True where a query may attend to a key, or else added to the scores. A query that may
+    attend to no key gives 0.
+    """
+    scores = jnp.einsum(
+        "...qf,...kf->...qk",
+        query,
+        key,
+        preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
+    )
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+    if mask is None:
+        weights = jax.nn.softmax(scores, axis=-1)
+    else:
+        scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
+        nowhere = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf
+        weights = jnp.where(nowhere, 0, jax.nn.softmax(jnp.where(nowhere, 0, scores), axis=-1))
+    return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
+
+
+def attention_logsumexp(
+    query: Float[Array, "*batch queries features"],
+    key: Float[Array, "*batch keys features"],
+    mask: Float[Array, "*#batch #queries #keys"] | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Float[Array, "*batch queries"]:
+    """The logsumexp of the scores, which torch's fused attention kernels return beside their output."""
+    scores = jnp.einsum(
+        "...qf,...kf->...qk",
+        query,
+        key,
+        preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
+    )
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+    if mask is not None:
+        scores = scores + mask
+    return jax.nn.logsumexp(scores, axis=-1)

@@ -1,0 +1,17 @@
+"""Lifting eqx.nn layers, which take one example, over batches."""
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array
+
+
+def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[Array], Array]:
+    """Lift a layer that takes one example of event_ndim axes over all leading axes."""
+
+    def apply(x: Array) -> Array:
+        leading = x.shape[: x.ndim - event_ndim]
+        y = jax.vmap(layer)(x.reshape(-1, *x.shape[x.ndim - event_ndim :]))
+        return y.reshape(*leading, *y.shape[1:])
+
+    return apply

@@ -1,0 +1,109 @@
+"""Pooling over the last axes. padding is what goes around: an int, one an axis, or the pair (low, high) of such."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+
+def max_pool(
+    x: Float[Array, "*batch_and_size"],
+    kernel: tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple = 0,
+) -> Float[Array, "*batch_and_new_size"]:
+    """torch.nn.functional.max_pool1d, 2d and 3d, without dilation."""
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    around = np.broadcast_to(padding, (2, axes)).T.tolist()
+    return lax.reduce_window(
+        x,
+        -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min,
+        lax.max,
+        others + tuple(kernel),
+        others + tuple(np.broadcast_to(stride, axes).tolist()),
+        [(0, 0) for _ in others] + around,
+    )
+
+
+def avg_pool(
+    x: Float[Array, "*batch_and_size"],
+    kernel: tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple = 0,
+    divisor: int | Array | None = None,
+) -> Float[Array, "*batch_and_new_size"]:
+    """torch.nn.functional.avg_pool1d, 2d and 3d; divisor defaults to the size of the kernel."""
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    around = np.broadcast_to(padding, (2, axes)).T.tolist()
+    total = lax.reduce_window(
+        x,
+        0.0,
+        lax.add,
+        others + tuple(kernel),
+        others + tuple(np.broadcast_to(stride, axes).tolist()),
+        [(0, 0) for _ in others] + around,
+    )
+    return total / (math.prod(kernel) if divisor is None else divisor)
+
+
+def ceil_padding(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+) -> tuple[list[int], list[int]]:
+    """The padding, low and high, with which pooling gives as many windows as torch with ceil_mode.
+
+    A window may overhang the high padding, but must begin before it.
+    """
+    size, reach = np.array(size), (np.array(kernel) - 1) * dilation + 1
+    windows = -((size + 2 * np.array(padding) - reach) // -np.array(stride)) + 1
+    windows -= (windows - 1) * stride >= size + padding
+    overhang = (windows - 1) * stride + reach - size - padding
+    low = np.broadcast_to(padding, size.shape)
+    return low.tolist(), np.maximum(low, overhang).tolist()
+
+
+def window_counts(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple[int, ...] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Float[Array, "*new_size"]:
+    """How many elements each window of torch's avg_pool counts; what overhangs the padding never does."""
+    axes = len(kernel)
+    steps, inner = np.broadcast_to(stride, axes), np.broadcast_to(padding, axes)
+    low, high = inner, inner
+    if ceil_mode:
+        low, high = ceil_padding(size, kernel, stride=stride, padding=padding)
+    counts = np.ones((1,) * axes)
+    for axis in range(axes):
+        last = size[axis] + low[axis] + high[axis] - kernel[axis]
+        start = np.arange(0, last + 1, steps[axis]) - low[axis]
+        border = inner[axis] if count_include_pad else 0
+        stop = np.minimum(start + kernel[axis], size[axis] + border)
+        count = stop - np.maximum(start, -border)
+        counts = counts * count.reshape([-1 if a == axis else 1 for a in range(axes)])
+    return jnp.asarray(counts)
+
+
+def max_unpool(
+    x: Float[Array, "*batch_and_size"],
+    indices: Int[Array, "*batch_and_size"],
+    output_size: tuple[int, ...],
+) -> Float[Array, "*batch_and_output_size"]:
+    """torch.nn.functional.max_unpool1d, 2d and 3d: x at its places in the flat output, zero elsewhere."""
+    batch = x.shape[: x.ndim - len(output_size)]
+    values, places = (a.reshape(math.prod(batch), -1) for a in (x, indices))
+    rows = jnp.arange(math.prod(batch))[:, None]
+    flat = jnp.zeros((math.prod(batch), math.prod(output_size)), x.dtype)
+    return flat.at[rows, places].set(values).reshape(*batch, *output_size)

@@ -1,0 +1,169 @@
+"""Types, shapes and docstrings of the emitted file."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy
+
+from op_table.dtypes import is_complex, is_float
+from op_table.expr import Size, Value
+from translator.body import Body, SizeValue
+from translator.classes import Definition
+
+if TYPE_CHECKING:
+    from translator.codegen import File
+
+
+def array_type(dtype: np.dtype) -> str:
+    """The jaxtyping name of a dtype's kind."""
+    if np.dtype(dtype).kind == "b":
+        return "Bool"
+    return "Complex" if is_complex(dtype) else "Float" if is_float(dtype) else "Int"
+
+
+class Dimensions:
+    """Names of dynamic axes: by their place in the root's arguments (batch, seq, height, width)."""
+
+    def __init__(self, root: Body | None):
+        self.names: dict[sympy.Expr, str] = {}
+        for value in root.inputs if root is not None else ():
+            for axis, size in enumerate(value.shape):
+                if isinstance(size, Size) and isinstance(size.expr, sympy.Symbol):
+                    self.names.setdefault(size.expr, self._choose(value, axis))
+
+    def _choose(self, value: Value, axis: int) -> str:
+        if axis == 0 and value.ndim > 0:
+            return "batch"
+        spatial = value.ndim - 2
+        if value.ndim >= 4 and axis >= 2 and spatial <= 3:
+            return ("depth", "height", "width")[3 - spatial :][axis - 2]
+        base = "seq" if axis == 1 and value.ndim <= 3 else "length"
+        taken = set(self.names.values())
+        name, count = base, 2
+        while name in taken:
+            name, count = f"{base}_{count}", count + 1
+        return name
+
+    def name(self, size: Any, axis: int, ndim: int) -> str:
+        """A name for a length in code: its dimension's, or one by its place."""
+        if isinstance(size, Size) and size.expr in self.names:
+            return self.names[size.expr]
+        if ndim == 4 and axis >= 2:
+            return ("height", "width")[axis - 2]
+        return "batch" if axis == 0 and ndim > 1 else "length"
+
+    def text(self, size: Any) -> str:
+        """A length in a jaxtyping annotation."""
+        if not isinstance(size, Size):
+            return str(size)
+        return self.names.get(size.expr, "_")
+
+
+@dataclass(frozen=True)
+class Signature:
+    parameters: list[str]
+    result: str
+
+
+def shaped(dims: Dimensions, values: list[Value]) -> str:
+    """The annotation of one array, given the value that it is in each instance: lengths that differ are left open."""
+    first = values[0]
+    axes = []
+    for axis in range(first.ndim):
+        texts = {dims.text(value.shape[axis]) if value.ndim == first.ndim else "_" for value in values}
+        axes.append(texts.pop() if len(texts) == 1 else "_")
+    if any(value.ndim != first.ndim for value in values):
+        axes = ["..."]
+    text = " ".join(axes)
+    return f'{array_type(first.dtype)}[Array, "{text if len(axes) != 1 else " " + text if not text.isdecimal() else text}"]'
+
+
+def signature(file: File, definition: Definition, arguments: list[Value], names: dict[str, str]) -> Signature:
+    """The typed parameters and result of a `__call__`."""
+    bodies = [
+        (member, file.program.bodies.body_of(member.module, member.module.calls[0])) for member in definition.members
+    ]
+    if definition is file.program.root:
+        return Signature(["self", *file.outputs.parameters(file)], file.outputs.annotation(file))
+    parameters = ["self"]
+    for position, value in enumerate(arguments):
+        if isinstance(value, SizeValue):
+            parameters.append(f"{names[value.name]}: int")
+        else:
+            same = [body.inputs[member.inputs[position]] for member, body in bodies]
+            parameters.append(f"{names[value.name]}: {shaped(file.dims, same)}")
+    results = [shaped(file.dims, [body.outputs[i] for _, body in bodies]) for i in range(len(definition.body.outputs))]
+    result = results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]" if results else "None"
+    return Signature(parameters, result)
+
+
+def docstring(text: str, indent: str = "") -> str:
+    """text as a docstring: one line if it fits. Backslashes and quotes in it are made harmless."""
+    text = text.replace("\\", "\\\\").replace('"""', "'''").replace("\r", " ")
+    if text.endswith('"'):
+        text += " "
+    lines = text.split("\n")
+    if len(lines) == 1:
+        wrapped = textwrap.wrap(text, 92)
+        return f'"""{text}"""' if len(wrapped) <= 1 else '"""' + "\n".join(wrapped) + '\n"""'
+    return '"""' + text + '\n"""'
+
+
+def class_docstring(definition: Definition) -> str:
+    """Where a class came from: the torch class, and the paths of its instances."""
+    paths = [member.module.path for member in sorted(definition.members, key=lambda m: m.module.path)]
+    origin = _plain(definition.type_name) or "modules"
+    if paths == [""]:
+        return docstring(f"{origin}.")
+    return docstring(f"{origin}: {_plain(path_pattern(paths))}.")
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def path_pattern(paths: list[str]) -> str:
+    """Many paths in a few words: `encoder.layer.*.attention (x12)`."""
+    if len(paths) == 1:
+        return paths[0]
+    patterns: dict[str, int] = {}
+    for path in paths:
+        pattern = ".".join("*" if part.isdecimal() else part for part in path.split("."))
+        patterns[pattern] = patterns.get(pattern, 0) + 1
+    if len(patterns) == 1:
+        return f"{next(iter(patterns))} (x{len(paths)})"
+    shown = list(patterns)[:3]
+    more = f" and {len(patterns) - 3} more" if len(patterns) > 3 else ""
+    return f"{', '.join(shown)}{more} (x{len(paths)})"
+
+
+def module_docstring(file: File) -> str:
+    """What the file is, its inputs and outputs, and how it is run."""
+    definition = file.program.root
+    arguments = ", ".join(
+        f"{name}: {_inner(shaped(file.dims, [value]), value)}"
+        for name, value in zip(file.outputs.input_names, definition.body.inputs, strict=False)
+    )
+    results = file.outputs.described(file, lambda value: _inner(shaped(file.dims, [value]), value))
+    lines = [
+        f"{definition.name}, translated from {_plain(definition.type_name)} (evaluation mode).",
+        "",
+        *textwrap.wrap(arguments, 96),
+        *textwrap.wrap(f"->  {results}", 94, initial_indent="    ", subsequent_indent="        "),
+        "",
+        '    model = load("model.safetensors")',
+        f"    outputs = eqx.filter_jit(model)({', '.join(file.outputs.call_names)})",
+    ]
+    return docstring("\n".join(lines))
+
+
+def _inner(annotation: str, value: Value) -> str:
+    axes = annotation.partition('"')[2].rpartition('"')[0].strip()
+    return f"{np.dtype(value.dtype).name}[{axes.replace(' ', ', ')}]"
+
+
+__all__ = ["Dimensions", "Signature", "array_type", "class_docstring", "docstring", "module_docstring", "shaped", "signature"]

@@ -1,0 +1,77 @@
+"""The one call that translates: a torch module and example inputs in, a Translation out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from translator.errors import TranslationError
+from translator.translation import Translation
+
+
+def translate(
+    module: torch.nn.Module | ExportedProgram,
+    args: tuple = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = "auto",
+    progress: Callable[[str], None] | None = None,
+    spec: str | None = None,
+) -> Translation:
+    """Translate a torch module in evaluation mode into Equinox source.
+
+    args, kwargs: example inputs; their dtypes are kept, and their lengths where torch.export finds that they must be.
+    dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. progress: told each stage's name
+    as it begins. spec: where the module came from, kept for `torch2eqx verify`.
+    Raises CaptureError, UnsupportedOps (with every op that has no rule), or their base TranslationError.
+    """
+    from translator.capture import capture
+    from translator.pipeline import emit
+
+    if isinstance(module, torch.nn.Module):
+        _require_evaluation(module)
+    elif not isinstance(module, ExportedProgram):
+        raise TranslationError(
+            f"translate takes a torch.nn.Module or an exported program, not a {type(module).__name__}"
+        )
+    stages = Stages(progress)
+    stages.begin("capture")
+    captured = capture(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
+    emitted = emit(captured, stages.begin)
+    stages.end()
+    return Translation(captured, emitted, stages.seconds, spec)
+
+
+def _require_evaluation(module: torch.nn.Module) -> None:
+    training = [name or "the module itself" for name, child in module.named_modules() if child.training]
+    if training:
+        more = f" and {len(training) - 3} more" if len(training) > 3 else ""
+        raise TranslationError(
+            f"the module is in training mode ({', '.join(training[:3])}{more}); "
+            "call module.eval() first: translating training is not there yet"
+        )
+
+
+class Stages:
+    """Times the stages of a translation, each from its beginning to the next one's."""
+
+    def __init__(self, progress: Callable[[str], None] | None = None):
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+        self._current: tuple[str, float] | None = None
+
+    def begin(self, stage: str) -> None:
+        self.end()
+        self._current = stage, time.perf_counter()
+        if self.progress is not None:
+            self.progress(stage)
+
+    def end(self) -> None:
+        if self._current is not None:
+            stage, started = self._current
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+            self._current = None

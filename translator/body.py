@@ -1,0 +1,310 @@
+"""Bodies: each module call becomes a list of lowered statements over the arrays that its class has at hand.
+
+A call of a child that is a class or a layer of its own is one statement; the code of any other child is written in place,
+its statements tagged with the child's path. Symbolic sizes become `x.shape[i]` of an array of the same body; one that no
+array there shows becomes an argument.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+from op_table.prelude.batched import batched
+from torch.fx import Node
+
+from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Size, Subscript, Value, transform, walk
+from op_table.registry import Unsupported
+from translator import modules, provenance
+from translator.captured import Captured
+from translator.constants import constant
+from translator.errors import Problem, UnsupportedOps
+from translator.hierarchy import ModuleCall, is_item, is_size
+from translator.lower import Sizes, lower_node, op_name, operand_value
+from translator.modules import CLASS, INLINE, LAYER, Module
+
+
+class Leaf(Value):
+    """An array or a module of the tree, by its fqn: written as a path from `self` in the class that holds it."""
+
+    def __init__(self, fqn: str, shape: tuple = (), dtype: Any = "float32"):
+        super().__init__(fqn, shape, np.dtype(dtype))
+
+
+@dataclass(eq=False)
+class Statement:
+    """One assignment: the values in targets (None for a part that nothing reads) are what expr gives.
+
+    node: the FX node it came from, for its name in the source; call: the child's call that it is. groups: the paths of the
+    children whose code this is, outermost first. frame: the depth in the stack trace of the code it is part of.
+    """
+
+    targets: tuple[Value | None, ...]
+    expr: Any
+    node: Node | None = None
+    call: ModuleCall | None = None
+    groups: tuple[str, ...] = ()
+    frame: int = 0
+
+
+@dataclass(eq=False)
+class Body:
+    """What one call of a class does. inputs are its arguments, sizes the symbolic sizes that come after them as ints."""
+
+    module: Module
+    call: ModuleCall
+    inputs: list[Value] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+
+
+class Bodies:
+    """Lowers every node of a tree once, and builds the body of each call of a class."""
+
+    def __init__(self, captured: Captured, tree: Module, sizes: Sizes):
+        self.captured, self.tree, self.sizes = captured, tree, sizes
+        self.by_path = {module.path: module for module in tree.walk()}
+        self.values: dict[str, Value] = {}
+        self.problems: list[Problem] = []
+        self.constants: dict[str, torch.Tensor] = {}
+        self.lowered: dict[str, Any] = {}
+        self.ops: dict[str, int] = {}
+
+    def lower_all(self, root: ModuleCall) -> None:
+        """Lower every node. Raises UnsupportedOps naming all that cannot be."""
+        for node in root.nodes():
+            if is_item(node) or node.op == "get_attr":
+                continue
+            self.ops[op_name(node)] = self.ops.get(op_name(node), 0) + 1
+            try:
+                self.lowered[node.name] = lower_node(node, self.operand, self.sizes)
+            except Unsupported as error:
+                stack = node.meta.get("nn_module_stack") or {}
+                path = next(reversed(stack.values()))[0] if stack else ""
+                self.problems.append(Problem(op_name(node), path, provenance.user_line(node), str(error)))
+        if self.problems:
+            raise UnsupportedOps(self.problems)
+
+    def operand(self, node: Node) -> Any:
+        """What stands for a node where another reads it: a Value, a leaf of the tree, or a size."""
+        if is_size(node) and not is_item(node):
+            return self.sizes.read(node.meta["val"])
+        if node.name not in self.values:
+            target = self.captured.targets.get(node.name)
+            if target is not None and target in self.captured.persistent:
+                value = node.meta["val"]
+                shaped = operand_value(node, self.sizes)
+                self.values[node.name] = Leaf(target, tuple(value.shape), shaped.dtype)
+            else:
+                self.values[node.name] = operand_value(node, self.sizes)
+        return self.values[node.name]
+
+    def body(self, module: Module, call: ModuleCall) -> Body:
+        """The body of one call of a class, its sizes resolved."""
+        body = Body(module, call)
+        self._fill(body, call, ())
+        inside = {t.name for s in body.statements for t in s.targets if t is not None}
+        own = f"{module.path}." if module.path else ""
+        reads: dict[str, Value] = {}
+        for statement in body.statements:
+            for part in walk(statement.expr):
+                if isinstance(part, Value) and part.name not in inside and not self.is_own(part, own):
+                    reads.setdefault(part.name, part)
+        order = [self.operand(n).name for n in call.inputs if n.name in self.values or True]
+        body.inputs = sorted(
+            (v for n, v in reads.items() if not self._is_constant(v)),
+            key=lambda v: order.index(v.name) if v.name in order else len(order),
+        )
+        self._add_constants(body, [v for v in reads.values() if self._is_constant(v)])
+        if call is self.tree.calls[0]:
+            body.inputs = [self.operand(n) for n in self.root_inputs()]
+        body.outputs = [self.operand(n) for n in call.outputs]
+        SizeResolver(self, body).run()
+        return body
+
+    def root_inputs(self) -> list[Node]:
+        from translator.capture import user_inputs
+
+        nodes = user_inputs(self.captured.graph, self.captured.program)
+        return [n for n in nodes if isinstance(n.meta.get("val"), torch.Tensor)]
+
+    def is_own(self, value: Value, prefix: str) -> bool:
+        """Whether a value is a leaf (or module) of the tree below prefix."""
+        return isinstance(value, Leaf) and value.name.startswith(prefix)
+
+    def _is_constant(self, value: Value) -> bool:
+        target = self.captured.targets.get(value.name)
+        return target is not None and not isinstance(value, Leaf)
+
+    def _add_constants(self, body: Body, values: list[Value]) -> None:
+        for value in reversed(values):
+            target = self.captured.targets[value.name]
+            expr, stored = constant(target, self.captured.tensors[target])
+            if stored is not None:
+                self.constants[target] = stored
+            body.statements.insert(0, Statement((value,), expr, frame=body.call.frame))
+
+    def _fill(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:
+        for item in call.items:
+            if isinstance(item, ModuleCall):
+                self._child(body, item, groups)
+            elif item.op != "get_attr":
+                self._node(body, item, groups)
+
+    def _node(self, body: Body, node: Node, groups: tuple[str, ...]) -> None:
+        frame = body.call.frame
+        if is_item(node):
+            source, index = node.args
+            result = self.lowered.get(source.name)
+            if isinstance(result, (tuple, list)):
+                body.statements.append(Statement((self.operand(node),), result[index], node, None, groups, frame))
+            return
+        result = self.lowered[node.name]
+        recorded = node.meta["val"]
+        if not isinstance(recorded, (tuple, list)):
+            body.statements.append(Statement((self.operand(node),), result, node, None, groups, frame))
+        elif isinstance(result, Expr):
+            parts: list[Value | None] = [None] * len(recorded)
+            for user in node.users:
+                if is_item(user):
+                    parts[user.args[1]] = self.operand(user)
+            body.statements.append(Statement(tuple(parts), result, node, None, groups, frame))
+
+    def _child(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:
+        module = self.by_path[call.path]
+        if module.kind == LAYER:
+            node = call.items[0]
+            assert isinstance(node, Node) and module.layer is not None
+            x = self.operand(node.all_input_nodes[0])
+            leaf = Leaf(module.path)
+            expr = lift(leaf, x.ndim, module.layer.event_ndim)(x)
+            body.statements.append(Statement((self.operand(node),), expr, node, call, groups, body.call.frame))
+        elif module.kind == CLASS and module.callable:
+            child = self.body_of(module, call)
+            expr = Call(Leaf(module.path), (*child.inputs, *child.sizes))
+            node = call.outputs[0] if call.outputs else None
+            body.statements.append(Statement(tuple(child.outputs), expr, node, call, groups, body.call.frame))
+        else:
+            own = module.kind != INLINE or not call.type_name.startswith("torch.nn.")
+            self._fill(body, call, (*groups, call.path) if own else groups)
+
+    def body_of(self, module: Module, call: ModuleCall) -> Body:
+        """The body of a call, built once."""
+        memo = self.__dict__.setdefault("_bodies", {})
+        if call not in memo:
+            memo[call] = self.body(module, call)
+        return memo[call]
+
+
+def lift(layer: Expr, ndim: int, event_ndim: int | None) -> Expr:
+    """A layer that takes one example of event_ndim axes, over an array of ndim axes."""
+    if event_ndim is None or ndim == event_ndim:
+        return layer
+    if ndim == event_ndim + 1:
+        return Name("jax").vmap(layer)
+    return Prelude(batched)(layer) if event_ndim == 1 else Prelude(batched)(layer, event_ndim)
+
+
+class SizeResolver:
+    """Writes the symbolic sizes of one body as lengths of its arrays' axes."""
+
+    def __init__(self, bodies: Bodies, body: Body):
+        self.bodies, self.body = bodies, body
+        self.shown: dict[sympy.Expr, Expr] = {}
+        self.extra: dict[sympy.Expr, Size] = {}
+
+    def run(self) -> None:
+        for value in self.body.inputs:
+            self._show(value)
+        for statement in self.body.statements:
+            statement.expr = transform(statement.expr, self._resolve)
+            for value in statement.targets:
+                if value is not None:
+                    self._show(value)
+        self.body.sizes = list(self.extra.values())
+
+    def _show(self, value: Value) -> None:
+        for axis, size in enumerate(value.shape):
+            if isinstance(size, Size):
+                self.shown.setdefault(size.expr, Subscript(Attribute(value, "shape"), axis))
+
+    def _resolve(self, part: Any) -> Any:
+        return self._write(part.expr) if isinstance(part, Size) else part
+
+    def _write(self, expr: sympy.Expr) -> Any:
+        if expr.is_Integer:
+            return int(expr)
+        if expr in self.shown:
+            return self.shown[expr]
+        if isinstance(expr, sympy.Symbol):
+            return self._invert(expr) or self._argument(expr)
+        name = type(expr).__name__
+        args = [self._write(arg) for arg in expr.args]
+        if isinstance(expr, sympy.Add):
+            return self._sum(expr)
+        if isinstance(expr, sympy.Mul):
+            return _fold("*", sorted(args, key=lambda a: not isinstance(a, int)))
+        if isinstance(expr, sympy.Pow) and expr.exp.is_Integer and expr.exp > 0:
+            return Operation("**", tuple(args))
+        if name in ("FloorDiv", "CleanDiv", "IntTrueDiv") and name != "IntTrueDiv":
+            return Operation("//", tuple(args))
+        if name in ("Mod", "PythonMod"):
+            return Operation("%", tuple(args))
+        if isinstance(expr, sympy.floor):
+            numerator, denominator = expr.args[0].as_numer_denom()
+            return Operation("//", (self._write(numerator), self._write(denominator)))
+        if isinstance(expr, sympy.Max) or name == "Max":
+            return Call(Name("max"), tuple(args))
+        if isinstance(expr, sympy.Min) or name == "Min":
+            return Call(Name("min"), tuple(args))
+        return self._argument(expr)
+
+    def _sum(self, expr: sympy.Expr) -> Any:
+        terms = sorted(expr.args, key=lambda t: (t.is_Integer, t.could_extract_minus_sign(), str(t)))
+        result = self._write(terms[0])
+        for term in terms[1:]:
+            if term.could_extract_minus_sign():
+                result = Operation("-", (result, self._write(-term)))
+            else:
+                result = Operation("+", (result, self._write(term)))
+        return result
+
+    def _invert(self, symbol: sympy.Symbol) -> Any:
+        """A symbol by an axis whose length is a multiple of it, plus a constant."""
+        for shown, where in list(self.shown.items()):
+            if shown.free_symbols == {symbol} and shown.is_polynomial(symbol) and sympy.degree(shown, symbol) == 1:
+                scale, offset = shown.coeff(symbol, 1), shown.coeff(symbol, 0)
+                if scale.is_Integer and offset.is_Integer and scale > 0:
+                    base = where if offset == 0 else Operation("-" if offset > 0 else "+", (where, abs(int(offset))))
+                    return base if scale == 1 else Operation("//", (base, int(scale)))
+        return None
+
+    def _argument(self, expr: sympy.Expr) -> Expr:
+        """A size that this body cannot see becomes an argument of it."""
+        if self.body.call is self.bodies.tree.calls[0]:
+            raise Unsupported(f"the size {expr} is the length of no argument's axis")
+        if expr not in self.extra:
+            self.extra[expr] = Size(expr, self.bodies.sizes.value(expr))
+        value = SizeValue(f"size_{len(self.extra)}_{expr}", self.extra[expr])
+        self.shown[expr] = value
+        return value
+
+
+class SizeValue(Value):
+    """A size that comes as an argument, a Python int."""
+
+    def __init__(self, name: str, size: Size):
+        super().__init__(name, (), np.dtype("int64"))
+        self.size_expr = size
+
+
+def _fold(symbol: str, args: list) -> Any:
+    return args[0] if len(args) == 1 else Operation(symbol, (_fold(symbol, args[:-1]), args[-1]))
+
+
+__all__ = ["Bodies", "Body", "Leaf", "SizeValue", "Statement", "itertools", "lift", "modules"]

@@ -1,0 +1,119 @@
+"""Codegen: definitions become the text of the emitted file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from op_table.expr import Name, Value
+from translator import annotations, initialisers, loader
+from translator.classes import Definition, Program
+from translator.copied import Copied, import_line
+from translator.methods import Method
+from translator.modules import is_field_name
+from translator.outputs import Outputs
+from translator.source import Printer
+
+LINE_LENGTH = 100
+
+
+class File:
+    """The emitted file: names of classes, copied prelude, imports, and its parts in order."""
+
+    def __init__(self, program: Program, outputs: Outputs, title: str, tied: dict[str, str], unused: tuple[str, ...]):
+        self.program, self.outputs, self.title = program, outputs, title
+        self.tied, self.unused = tied, unused
+        self.copied = Copied()
+        self.roots: set[str] = set()
+        self.dims = annotations.Dimensions(program.root.body)
+        self._name_classes()
+
+    def _name_classes(self) -> None:
+        """Each definition by its torch class; a second one of a class is told apart by what it has, or by number."""
+        taken = set(loader.RESERVED) | {"Array", "Bool", "Float", "Int", "Complex", "NamedTuple", "PRNGKeyArray", "math"}
+        taken |= set(self.outputs.class_names)
+        for definition in [self.program.root, *self.program.definitions]:
+            if definition.name:
+                continue
+            base = class_name(definition)
+            name, count = base, 2
+            while name in taken:
+                name, count = f"{base}{count}", count + 1
+            taken.add(name)
+            definition.name = name
+
+    def printer(self, names: Any) -> Printer:
+        return Printer(names, self.copied.use)
+
+    def text(self) -> str:
+        """The whole file, formatted."""
+        classes = [self._class(definition) for definition in self.program.definitions]
+        loader_text, loader_imports = loader.loader_source(
+            self.program.root.name, self.tied, self.unused, bool(self.program.bodies.constants), self.prefix
+        )
+        outputs = self.outputs.class_sources(self)
+        constants = loader.CONSTANTS if self.program.bodies.constants else ""
+        body = [*self.copied.sources.values(), *outputs, *classes, loader_text]
+        imports = self._imports(body, loader_imports)
+        parts = [annotations.module_docstring(self), imports, constants, *body]
+        return formatted("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+
+    @property
+    def prefix(self) -> str:
+        """The field that holds the children of a root whose torch names start with an index."""
+        return "layers." if self.program.root.module.wrapped else ""
+
+    def _imports(self, body: Iterable[str], extra: Iterable[str]) -> str:
+        """The imports of every name that the text uses."""
+        used = set(re.findall(r"[A-Za-z_][A-Za-z_0-9]*", "\n".join(_without_docstrings(part) for part in body)))
+        lines = {line for name in used if (line := import_line(name)) and self._is_name(name, body)} | set(extra)
+        typing = sorted(line.rpartition(" ")[2] for line in lines if line.startswith("from jaxtyping"))
+        lines = {line for line in lines if not line.startswith("from jaxtyping")}
+        if typing:
+            lines.add(f"from jaxtyping import {', '.join(typing)}")
+        return "\n".join(sorted(lines))
+
+    def _is_name(self, name: str, body: Iterable[str]) -> bool:
+        return any(re.search(rf"(?<![\w.\"']){name}\b(?!\s*=[^=])", part) for part in body)
+
+    def _class(self, definition: Definition) -> str:
+        init = initialisers.Initialiser(self, definition)
+        parts = [annotations.class_docstring(definition), *init.fields(), "", init.source()]
+        if definition.body is not None:
+            parts += ["", Method(self, definition).source()]
+        body = "\n".join(parts)
+        return f"class {definition.name}(eqx.Module):\n" + "\n".join(f"    {line}" if line else "" for line in body.split("\n"))
+
+
+def class_name(definition: Definition) -> str:
+    """The torch class's own name, made an identifier; for a module that only holds others, the name of its field."""
+    name = definition.type_name.rpartition(".")[2]
+    if not name:
+        name = "".join(part.capitalize() for part in definition.module.path.rpartition(".")[2].split("_")) or "Model"
+    name = re.sub(r"\W", "_", name.replace("<locals>", ""))
+    return name if is_field_name(name) and name[0].isalpha() else f"Module_{name.strip('_')}"
+
+
+def _without_docstrings(text: str) -> str:
+    return re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+
+
+def formatted(text: str) -> str:
+    """text as ruff formats it, imports sorted."""
+    ruff = [sys.executable, "-m", "ruff"]
+    options = ["--isolated", "--line-length", str(LINE_LENGTH), "-"]
+    sorted_text = _run([*ruff, "check", "--select", "I", "--fix", "--quiet", *options], text)
+    return _run([*ruff, "format", "--quiet", *options], sorted_text)
+
+
+def _run(command: list[str], text: str) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ruff could not format the emitted source: {done.stderr.strip()}\n{text}")
+    return done.stdout
+
+
+__all__ = ["File", "Name", "Value", "class_name", "formatted"]

@@ -1,0 +1,82 @@
+"""How a tensor that no checkpoint carries is written in the source: as a formula, as its numbers, or read from a file beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from op_table.dtypes import is_float, to_numpy, written
+from op_table.expr import Attribute, Expr, Name, jnp, np_
+from translator.affine import recognise
+
+# Above this many numbers the source would no longer read well.
+_WRITTEN_OUT = 128
+
+
+def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None]:
+    """The expression of a constant, and the tensor to be stored beside the source where it is too large to be written.
+
+    The numbers are numpy's, so that under x64 they stay the numbers that torch holds.
+    """
+    tensor = tensor.detach()
+    dtype = to_numpy(tensor.dtype)
+    found = formula(tensor, dtype)
+    if found is not None:
+        return found, None
+    if tensor.numel() > _WRITTEN_OUT:
+        return Name("CONSTANTS")[name], tensor
+    numbers = tensor.to(torch.float32) if dtype.name == "bfloat16" else tensor
+    numbers = numbers.numpy()
+    if dtype.name == "bfloat16":
+        return jnp.array(_plain(numbers), dtype=written(dtype)), None
+    token = (
+        Name("bool")
+        if dtype.kind == "b"
+        else Attribute(np_, dtype.name if is_float(dtype) or dtype.kind == "c" else "int32")
+    )
+    if tensor.ndim == 0 and dtype.kind != "b":
+        return token(_plain(numbers)), None
+    return Attribute(np_, "array")(_plain(numbers), dtype=token), None
+
+
+def _plain(numbers: np.ndarray) -> Any:
+    """Nested lists of Python numbers, each with the fewest digits that give it back."""
+    if numbers.ndim:
+        return [_plain(part) for part in numbers]
+    if numbers.dtype.kind != "f":
+        return numbers.item()
+    return float(str(numbers)) if np.isfinite(numbers) else numbers.item()
+
+
+def formula(tensor: torch.Tensor, dtype: np.dtype) -> Expr | None:
+    """zeros, ones, a full array, an arange along one axis, or a triangle of ones; None for any other."""
+    shape = tuple(tensor.shape)
+    if tensor.numel() < 2:
+        return None
+    first = tensor.reshape(-1)[0]
+    if bool((tensor == first).all()):
+        value = first.item()
+        if value in (0, 1) and not isinstance(value, complex):
+            return (jnp.ones if value else jnp.zeros)(shape, dtype=written(dtype))
+        return jnp.full(shape, value, dtype=written(dtype))
+    affine = recognise(tensor)
+    if affine is not None:
+        moving = [axis for axis, step in enumerate(affine.steps) if step != 0]
+        if len(moving) == 1 and all(n == 1 for axis, n in enumerate(shape) if axis != moving[0]):
+            start, step, n = int(affine.base), int(affine.steps[moving[0]]), shape[moving[0]]
+            bounds = (
+                (n,)
+                if (start, step) == (0, 1)
+                else (start, start + n)
+                if step == 1
+                else (start, start + step * n, step)
+            )
+            index = tuple(slice(None) if axis == moving[0] else None for axis in range(len(shape)))
+            return jnp.arange(*bounds) if len(shape) == 1 else jnp.arange(*bounds)[index]
+    if tensor.ndim >= 2 and all(n == 1 for n in shape[:-2]):
+        for name, triangle in (("tril", torch.tril), ("triu", torch.triu)):
+            if torch.equal(tensor, triangle(torch.ones_like(tensor))):
+                return Attribute(jnp, name)(jnp.ones(shape, dtype=written(dtype)))
+    return None

@@ -1,0 +1,98 @@
+"""The code of one `__call__` between lowering and text: assignments, branches and loops over values without names yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.fx import Node
+
+from op_table.expr import Value, transform, values
+
+
+@dataclass(eq=False)
+class Assign:
+    """targets = expr. More than one target unpacks; None stands for a part that nothing reads."""
+
+    targets: list[Value | None]
+    expr: Any
+    node: Node | None = None
+    frame: int = 0
+    field: str | None = None
+
+
+@dataclass(eq=False)
+class If:
+    """result = otherwise, and if the optional field is there, lines, which end by assigning result."""
+
+    field: str
+    lines: list
+    result: Value
+    otherwise: Value
+
+
+@dataclass(eq=False)
+class For:
+    """A loop over the items of containers. items: one value an item of each iterable, in step.
+
+    carried: variables that go from round to round, each with its first value; lines assign them. collected: lists that
+    each round appends a value to.
+    """
+
+    items: list[Value]
+    iterables: list[Any]
+    lines: list
+    carried: list[tuple[Value, Value]] = field(default_factory=list)
+    collected: list[tuple[Value, Value]] = field(default_factory=list)
+
+
+Line = Assign | If | For
+
+
+def reads(line: Line) -> Iterator[Value]:
+    """Every value that a line reads, each time it does; those that it makes itself included."""
+    match line:
+        case Assign():
+            yield from values(line.expr)
+        case If():
+            yield line.otherwise
+            for inner in line.lines:
+                yield from reads(inner)
+        case For():
+            yield from values(tuple(line.iterables))
+            for inner in line.lines:
+                yield from reads(inner)
+            yield from (value for _, value in line.collected)
+
+
+def writes(line: Line) -> Iterator[Value]:
+    """Every value that a line gives to those after it, and within it."""
+    match line:
+        case Assign():
+            yield from (target for target in line.targets if target is not None)
+        case If():
+            for inner in line.lines:
+                yield from writes(inner)
+            yield line.result
+        case For():
+            yield from line.items
+            for inner in line.lines:
+                yield from writes(inner)
+            yield from (variable for variable, _ in line.carried)
+            yield from (variable for variable, _ in line.collected)
+
+
+def rewrite(lines: list[Line], change: Callable[[Any], Any]) -> None:
+    """Apply change to every part of every expression of lines, in place."""
+    for line in lines:
+        match line:
+            case Assign():
+                line.expr = transform(line.expr, change)
+            case If():
+                rewrite(line.lines, change)
+                line.otherwise = change(line.otherwise)
+            case For():
+                line.iterables = [transform(iterable, change) for iterable in line.iterables]
+                rewrite(line.lines, change)
+                line.collected = [(variable, change(value)) for variable, value in line.collected]

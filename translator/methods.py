@@ -1,0 +1,278 @@
+"""The `__call__` of one class: its statements become lines, loops are rolled, single reads inlined, values named, and all is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from op_table.expr import Attribute, Name, Subscript, Value, transform, values, walk
+from translator import annotations
+from translator.body import Leaf, SizeValue, Statement
+from translator.classes import Branch, Definition
+from translator.comprehension import Comprehension, comprehend
+from translator.inline import duplicate_cheap, inline
+from translator.lines import Assign, For, If, Line, reads, rewrite
+from translator.loops import Item, ItemLeaf, Roller
+from translator.modules import DICT, TUPLE
+from translator.naming import Namer, argument_names, source_name
+from translator.tokens import replace_numbers
+
+if TYPE_CHECKING:
+    from translator.codegen import File
+
+
+class Method:
+    """Writes the `__call__` of a definition."""
+
+    def __init__(self, file: File, definition: Definition):
+        assert definition.body is not None
+        self.file, self.definition, self.body = file, definition, definition.body
+        self.bodies = file.program.bodies
+        self.module = definition.module
+        self.prefix = f"{self.module.path}." if self.module.path else ""
+        self.nodes = {node.name: node for node in self.bodies.captured.graph.nodes}
+        self.is_root = definition is file.program.root
+
+    def source(self) -> str:
+        lines = self._lines()
+        after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(self.body.outputs)]
+        after = duplicate_cheap(lines, after)
+        lines = Roller(self.bodies.by_path, self.prefix, after).run(lines)
+        after = [comprehend(expr) for expr in after]
+        self._unpack_shapes(lines, after)
+        names = Namer({d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names))
+        arguments = [*self.body.inputs, *self._size_arguments(lines, after)]
+        names.arguments(arguments, self._argument_names(arguments))
+        self.names = names
+        rough = self.file.printer(lambda value: self._rough_name(value, names.names))
+        after = inline(lines, after, rough.text)
+        names.reserved |= set(self.file.copied.sources)
+        names.run(lines, _read_after(after))
+        self.printer = self.file.printer(self._name)
+        text = self._header(arguments)
+        text += self.file.outputs.argument_checks(self.file) if self.is_root else []
+        text += self._block(lines, 1)
+        result = after[0]
+        if isinstance(result, tuple) and not self.is_root:
+            result = result[0] if len(result) == 1 else result
+        returned = self.printer.text(result)
+        if isinstance(result, tuple) and len(result) > 1:
+            returned = returned[1:-1]
+        text.append(f"    return {returned}")
+        return "\n".join(text)
+
+    # From statements to lines.
+
+    def _lines(self) -> list[Line]:
+        offset = len(self.definition.places)
+        numbers = [sum(1 for t in walk(s.expr) if isinstance(t, (bool, int, float))) for s in self.body.statements]
+        offset -= sum(numbers)
+        places = iter(self.definition.places[offset:])
+        assigns = [self._assign(statement, places) for statement in self.body.statements]
+        branches = {branch.first: branch for branch in self.definition.branches}
+        lines: list[Line] = []
+        position = 0
+        while position < len(assigns):
+            branch = branches.get(position)
+            if branch is None:
+                lines.append(assigns[position])
+                position += 1
+            else:
+                lines.append(self._if(branch, assigns[branch.first : branch.last]))
+                position = branch.last
+        return lines
+
+    def _if(self, branch: Branch, assigns: list[Line]) -> If:
+        return If(branch.field, assigns, branch.result, branch.otherwise)
+
+    def _assign(self, statement: Statement, places: Any) -> Assign:
+        def place(number: Any) -> Any:
+            value = next(places)
+            return Attribute(Name("self"), value.text) if isinstance(value, Name) else value
+
+        expr = replace_numbers(statement.expr, place)
+        field = None
+        if statement.call is not None:
+            field = next((p for p in reversed(statement.call.path.split(".")) if not p.isdecimal()), "output")
+        return Assign(list(statement.targets), expr, statement.node, statement.frame, field)
+
+    # Shapes.
+
+    def _unpack_shapes(self, lines: list[Line], after: list[Any]) -> None:
+        """`batch, seq, _ = x.shape` where lengths of x are read more than once."""
+        found: Counter = Counter()
+        shaped: dict[str, Value] = {}
+
+        def count(part: Any) -> Any:
+            if _is_length(part):
+                found[part.value.value.name, part.index] += 1
+                shaped[part.value.value.name] = part.value.value
+            return part
+
+        rewrite(lines, count)
+        for expr in after:
+            transform(expr, count)
+        for name, value in shaped.items():
+            axes = sorted(axis for n, axis in found if n == name)
+            if len(axes) < 2 and found[name, axes[0]] < 2:
+                continue
+            lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
+            self._length_names = getattr(self, "_length_names", {})
+            for axis in axes:
+                self._length_names[lengths[axis].name] = self.file.dims.name(value.shape[axis], axis, value.ndim)
+
+            def change(part: Any, name: str = name, lengths: dict = lengths) -> Any:
+                return lengths[part.index] if _is_length(part) and part.value.value.name == name else part
+
+            at = _defined_at(lines, name)
+            block, position = at if at is not None else (lines, 0)
+            rewrite(lines, change)
+            after[:] = [transform(expr, change) for expr in after]
+            block.insert(position, _unpack(value, lengths))
+
+    # Names.
+
+    def _size_arguments(self, lines: list[Line], after: list[Any]) -> list[Value]:
+        read = {v.name: v for line in lines for v in reads(line) if isinstance(v, SizeValue)}
+        by_size = {v.size_expr.expr: v for v in read.values()}
+        return [by_size.get(size.expr) or SizeValue(f"size_{i}", size) for i, size in enumerate(self.body.sizes)]
+
+    def _argument_names(self, arguments: list[Value]) -> list[str]:
+        arrays = [v for v in arguments if not isinstance(v, SizeValue)]
+        if self.is_root:
+            return self.file.outputs.input_names
+        hints = {}
+        for value in arrays:
+            node = self.nodes.get(value.name)
+            name = source_name(node, 0) if node is not None and node.op == "call_function" else None
+            if node is not None and node.op == "placeholder" and not isinstance(value, Leaf):
+                name = self.file.outputs.names_of_inputs.get(value.name)
+            if isinstance(value, Leaf):
+                name = value.name.rpartition(".")[2]
+            if name:
+                hints[value.name] = name
+        names = argument_names(self.body.call, arrays, self.nodes, hints)
+        for value in arguments:
+            if isinstance(value, SizeValue):
+                name = self.file.dims.name(value.size_expr, 0, 0)
+                names.append(name if name not in names else f"{name}_{len(names)}")
+        return names
+
+    def _rough_name(self, value: Value, names: dict[str, str]) -> str:
+        if isinstance(value, (Leaf, ItemLeaf, Item)):
+            return self._path(value, lambda item: "block")
+        if value.name in names:
+            return names[value.name]
+        return source_name(self.nodes.get(value.name.partition("__")[0]), 0) or "x_value"
+
+    def _name(self, value: Value) -> str:
+        if isinstance(value, (Leaf, ItemLeaf)) and value.name not in self.names.names:
+            return self._path(value, lambda item: self.names.names[item.name])
+        return self.names.names[value.name]
+
+    def _path(self, value: Value, item_name: Any) -> str:
+        if isinstance(value, Item):
+            return item_name(value)
+        if isinstance(value, ItemLeaf):
+            return path_text(self.bodies.by_path, item_name(value.item), value.item.path, value.path)
+        start = "self.layers" if self.module.wrapped else "self"
+        return path_text(self.bodies.by_path, start, self.module.path, value.name[len(self.prefix) :])
+
+    # Text.
+
+    def _header(self, arguments: list[Value]) -> list[str]:
+        signature = annotations.signature(self.file, self.definition, arguments, self.names.names)
+        return [f"def __call__({', '.join(signature.parameters)}) -> {signature.result}:"]
+
+    def _block(self, lines: list[Line], indent: int) -> list[str]:
+        pad = "    " * indent
+        text: list[str] = []
+        for line in lines:
+            match line:
+                case Assign():
+                    targets = ", ".join("_" if t is None else self.printer.name(t) for t in line.targets)
+                    comma = "," if len(line.targets) == 1 and getattr(line, "unpacks", False) else ""
+                    value = self.printer.text(line.expr)
+                    if value != targets:
+                        text.append(f"{pad}{targets}{comma} = {value}")
+                case If():
+                    result, otherwise = self.printer.name(line.result), self.printer.text(line.otherwise)
+                    if result != otherwise:
+                        text.append(f"{pad}{result} = {otherwise}")
+                    text.append(f"{pad}if self.{line.field} is not None:")
+                    text += self._block(line.lines, indent + 1)
+                case For():
+                    text += self._for(line, indent)
+        return text
+
+    def _for(self, line: For, indent: int) -> list[str]:
+        pad = "    " * indent
+        text = [f"{pad}{self.printer.name(variable)} = []" for variable, _ in line.collected]
+        items = ", ".join(self.printer.name(item) for item in line.items)
+        iterables = [self.printer.text(iterable) for iterable in line.iterables]
+        over = iterables[0] if len(iterables) == 1 else f"zip({', '.join(iterables)})"
+        text.append(f"{pad}for {items} in {over}:")
+        text += self._block(line.lines, indent + 1)
+        for variable, value in line.carried:
+            if self.printer.name(variable) != self.printer.name(value):
+                text.append(f"{pad}    {self.printer.name(variable)} = {self.printer.name(value)}")
+        for variable, value in line.collected:
+            text.append(f"{pad}    {self.printer.name(variable)}.append({self.printer.text(value)})")
+        return text
+
+
+def path_text(by_path: dict[str, Any], start: str, base: str, rest: str) -> str:
+    """How code writes the path from a module (written start, at base) to what lies at rest below it."""
+    text, path = start, base
+    for part in rest.split(".") if rest else ():
+        holder = by_path.get(path)
+        kind = (holder.wrapped or holder.kind) if holder is not None else None
+        text += f"[{part}]" if kind == TUPLE else f"[{part!r}]" if kind == DICT else f".{part}"
+        path = f"{path}.{part}" if path else part
+    return text
+
+
+def _is_length(part: Any) -> bool:
+    return (
+        isinstance(part, Subscript)
+        and isinstance(part.index, int)
+        and isinstance(part.value, Attribute)
+        and part.value.attribute == "shape"
+        and isinstance(part.value.value, Value)
+    )
+
+
+def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
+    last = max(lengths)
+    count = value.ndim if value.ndim - last <= 2 else last + 1
+    shape: Any = Attribute(value, "shape")
+    line = Assign([lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)])
+    line.unpacks = True  # type: ignore[attr-defined]
+    return line
+
+
+def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:
+    """The block and the place after the line that makes a value; None for an argument."""
+    for position, line in enumerate(lines):
+        if isinstance(line, Assign) and any(t is not None and t.name == name for t in line.targets):
+            return lines, position + 1
+        if isinstance(line, For):
+            if any(variable.name == name for variable, _ in line.carried):
+                return lines, position
+            if (found := _defined_at(line.lines, name)) is not None:
+                return found
+        if isinstance(line, If):
+            if line.result.name == name:
+                return lines, position + 1
+            if (found := _defined_at(line.lines, name)) is not None:
+                return found
+    return None
+
+
+def _read_after(exprs: list[Any]) -> list[Value]:
+    """The values that the result reads, those in comprehensions included."""
+    found = list(values(exprs))
+    for part in walk(exprs):
+        if isinstance(part, Comprehension):
+            found += part.lists
+    return found

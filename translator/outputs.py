@@ -1,0 +1,321 @@
+"""The root's signature and result: arguments as the torch module takes them, results in the same pytree.
+
+Dataclasses and other containers become NamedTuples with the same fields. Arguments that were no arrays keep the value they
+were translated with; another value raises ValueError.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export.graph_signature import OutputKind
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from op_table.expr import Call, Name, Value, values
+from translator import annotations
+from translator.body import Bodies
+from translator.capture import user_inputs
+from translator.captured import Captured
+from translator.errors import TranslationError
+from translator.modules import is_field_name
+from translator.naming import RESERVED
+
+if TYPE_CHECKING:
+    from translator.codegen import File
+
+
+@dataclass(frozen=True)
+class Container:
+    """A NamedTuple of the emitted file, for a class that the module returns."""
+
+    name: str
+    origin: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the root's `__call__`. text writes its arrays by name; baked are the conditions its constants must meet."""
+
+    name: str
+    annotation: str | None
+    default: str | None
+    keyword_only: bool
+    checks: tuple[tuple[str, str], ...]
+
+
+class Outputs:
+    """Reads the root's inputs and outputs from the exported program's own record of them."""
+
+    def __init__(self, captured: Captured):
+        self.captured = captured
+        self.graph_output = next(n for n in captured.graph.nodes if n.op == "output")
+        self.containers: dict[tuple[type, tuple[str, ...]], Container] = {}
+        kinds = [spec.kind for spec in captured.program.graph_signature.output_specs]
+        flat = self.graph_output.args[0]
+        self.leaves = [leaf for leaf, kind in zip(flat, kinds, strict=True) if kind is OutputKind.USER_OUTPUT]
+        self.spec = captured.program.call_spec.out_spec
+        self._find_containers(self.spec)
+        self._read_inputs()
+
+    @property
+    def class_names(self) -> list[str]:
+        return [container.name for container in self.containers.values()]
+
+    # Results.
+
+    def _find_containers(self, spec: Any) -> None:
+        for child in _specs(spec):
+            self._find_containers(child)
+        names = _field_names(spec)
+        if names is None or not all(is_field_name(n) and not n.startswith("_") for n in names):
+            return
+        key = (spec.type if not isinstance(spec.type, type) or spec.type is not tuple else tuple, tuple(names))
+        if key not in self.containers:
+            cls = spec.context if spec.type.__name__ == "namedtuple" else spec.type
+            base = cls.__name__ if cls.__name__.isidentifier() else "Result"
+            taken = {c.name for c in self.containers.values()} | RESERVED
+            name, count = base, 2
+            while name in taken:
+                name, count = f"{base}{count}", count + 1
+            self.containers[key] = Container(name, f"{cls.__module__}.{cls.__qualname__}", tuple(names))
+
+    def _container(self, spec: Any) -> Container | None:
+        names = _field_names(spec)
+        return None if names is None else self.containers.get((spec.type, tuple(names)))
+
+    def expression(self, bodies: Bodies) -> Any:
+        """What the root returns, over the values of its body."""
+        leaves = iter(self.leaves)
+
+        def leaf() -> Any:
+            part = next(leaves)
+            return bodies.operand(part) if isinstance(part, Node) else part
+
+        return self._build(self.spec, leaf)
+
+    def _build(self, spec: Any, leaf: Callable[[], Any]) -> Any:
+        if spec.is_leaf():
+            return leaf()
+        if spec.type is type(None):
+            return None
+        parts = [self._build(child, leaf) for child in _specs(spec)]
+        container = self._container(spec)
+        if container is not None:
+            return Call(Name(container.name), (), tuple(zip(container.fields, parts, strict=True)))
+        if spec.type is tuple:
+            return tuple(parts)
+        if spec.type is list:
+            return parts
+        names = _field_names(spec) or _keys(spec)
+        if names is not None and len(names) == len(parts):
+            return dict(zip(names, parts, strict=True))
+        raise TranslationError(f"the module returns a {spec.type.__name__}, of which the emitted file has no equal")
+
+    def annotation(self, file: File) -> str:
+        values = iter(self.leaves)
+        return self._annotate(self.spec, file, values)
+
+    def _annotate(self, spec: Any, file: File, leaves: Any) -> str:
+        if spec.is_leaf():
+            part = next(leaves)
+            if not isinstance(part, Node):
+                return "None" if part is None else type(part).__name__
+            value = file.program.bodies.operand(part)
+            return annotations.shaped(file.dims, [value]) if isinstance(value, Value) else "int"
+        parts = [self._annotate(child, file, leaves) for child in _specs(spec)]
+        container = self._container(spec)
+        if container is not None:
+            return container.name
+        if spec.type is tuple:
+            return f"tuple[{', '.join(parts)}]"
+        kinds = " | ".join(dict.fromkeys(parts)) or "None"
+        return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
+
+    def class_sources(self, file: File) -> list[str]:
+        """The NamedTuples, inner ones first."""
+        types: dict[str, list[str]] = {}
+        leaves = iter(self.leaves)
+
+        def visit(spec: Any) -> str:
+            if spec.is_leaf():
+                return self._annotate(spec, file, leaves)
+            parts = [visit(child) for child in _specs(spec)]
+            container = self._container(spec)
+            if container is not None:
+                types.setdefault(container.name, parts)
+                return container.name
+            kinds = " | ".join(dict.fromkeys(parts)) or "None"
+            if spec.type is tuple:
+                return f"tuple[{', '.join(parts)}]"
+            return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
+
+        visit(self.spec)
+        sources = []
+        for container in self.containers.values():
+            fields = [f"    {n}: {t}" for n, t in zip(container.fields, types[container.name], strict=True)]
+            head = f"class {container.name}(NamedTuple):\n    {annotations.docstring(container.origin + '.')}\n"
+            sources.append("\n".join([head, *fields]))
+        return sources
+
+    def described(self, file: File, describe: Callable[[Value], str]) -> str:
+        """The results in one line for the docstring."""
+        leaves = iter(self.leaves)
+
+        def visit(spec: Any) -> str:
+            if spec.is_leaf():
+                part = next(leaves)
+                value = file.program.bodies.operand(part) if isinstance(part, Node) else part
+                return describe(value) if isinstance(value, Value) else repr(value)
+            parts = [visit(child) for child in _specs(spec)]
+            names = _field_names(spec) or _keys(spec)
+            if names is not None:
+                return ", ".join(f"{n}: {p}" for n, p in zip(names, parts, strict=True))
+            if len(parts) > 3 and len(set(parts)) == 1:
+                return f"{len(parts)} x ({parts[0]})"
+            return f"({', '.join(parts)})"
+
+        text = visit(self.spec)
+        return text[1:-1] if text.startswith("(") and text.endswith(")") else text
+
+    # Arguments.
+
+    def _read_inputs(self) -> None:
+        nodes = iter(user_inputs(self.captured.graph, self.captured.program))
+        self.parameters_read: list[Parameter] = []
+        self.input_names: list[str] = []
+        self.names_of_inputs: dict[str, str] = {}
+        self.call_names: list[str] = []
+        in_spec = self.captured.program.call_spec.in_spec
+        positional, by_keyword = _specs(in_spec)
+        names = self._positional_names(len(_specs(positional)))
+        for name, spec in zip(names, _specs(positional), strict=True):
+            self._parameter(name, spec, nodes, False)
+        for name, spec in zip(_keys(by_keyword) or [], _specs(by_keyword), strict=True):
+            self._parameter(name, spec, nodes, name not in self._forward_names())
+
+    def _forward_names(self) -> list[str]:
+        if self.captured.module is None:
+            return []
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return [p.name for p in inspect.signature(self.captured.module.forward).parameters.values() if p.kind in kinds]
+
+    def _positional_names(self, count: int) -> list[str]:
+        names = self._forward_names()[:count]
+        if len(names) < count and self.captured.module is not None:
+            found = [p for p in inspect.signature(self.captured.module.forward).parameters.values() if p.kind is p.VAR_POSITIONAL]
+            base = found[0].name.rstrip("s") if found else "x"
+            names += [f"{base}_{i}" for i in range(count - len(names))]
+        if len(names) < count:
+            used = iter(user_inputs(self.captured.graph, self.captured.program))
+            names = [next(used).name for _ in range(count)] if count == len(self.leaves_in) else [f"x{i}" for i in range(count)]
+        return names
+
+    @property
+    def leaves_in(self) -> list[Node]:
+        return user_inputs(self.captured.graph, self.captured.program)
+
+    def _parameter(self, name: str, spec: Any, nodes: Any, keyword_only: bool) -> None:
+        if not is_field_name(name) or name in RESERVED:
+            if keyword.iskeyword(name) or not name.isidentifier():
+                raise TranslationError(f"forward takes an argument called {name!r}, which no Python function can")
+            name = f"{name}_"
+        checks: list[tuple[str, str]] = []
+        count = len(self.input_names)
+
+        def visit(spec: Any, text: str) -> str | None:
+            if spec.is_leaf():
+                node = next(nodes)
+                value = node.meta.get("val")
+                if isinstance(value, torch.Tensor):
+                    self.input_names.append(text)
+                    self.names_of_inputs[node.name] = name
+                    return None
+                if not isinstance(value, (bool, int, float, str, type(None))):
+                    raise TranslationError(f"the argument {text} is a {type(value).__name__}, which cannot be baked in")
+                checks.append((text, repr(value)))
+                return repr(value)
+            if spec.type is type(None):
+                checks.append((text, "None"))
+                return "None"
+            names = _field_names(spec) or _keys(spec)
+            for position, child in enumerate(_specs(spec)):
+                inner = names[position] if names is not None else position
+                attribute = _field_names(spec) is not None
+                visit(child, f"{text}.{inner}" if attribute else f"{text}[{inner!r}]")
+            return None
+
+        default = visit(spec, name)
+        annotation = None
+        if spec.is_leaf() and default is None:
+            annotation = "array"
+        self.call_names += [name if self._forward_names() or not keyword_only else name] if default is None else []
+        self.parameters_read.append(Parameter(name, annotation, default, keyword_only, tuple(checks)))
+        del count
+
+    def parameters(self, file: File) -> list[str]:
+        """The parameters of `__call__` as text: arrays with their shapes, baked arguments with their value as the default."""
+        by_name = dict(zip(self.input_names, file.program.root.body.inputs, strict=True))
+        texts: list[str] = []
+        starred = False
+        after_default = False
+        for parameter in self.parameters_read:
+            text = parameter.name
+            if parameter.annotation == "array":
+                text += f": {annotations.shaped(file.dims, [by_name[parameter.name]])}"
+            if parameter.default is not None:
+                text += f"={parameter.default}"
+            elif after_default and not starred:
+                texts.append("*")
+                starred = True
+            if parameter.keyword_only and not starred:
+                texts.append("*")
+                starred = True
+            after_default |= parameter.default is not None
+            texts.append(text)
+        return texts
+
+    def argument_checks(self, file: File) -> list[str]:
+        """Lines that refuse another value of a baked argument."""
+        lines = []
+        for parameter in self.parameters_read:
+            for text, value in parameter.checks:
+                test = f"{text} is not {value}" if value in ("None", "True", "False") else f"{text} != {value}"
+                message = f"translated with {text}={value}"
+                lines += [f"    if {test}:", f"        raise ValueError({message!r})"]
+        return lines
+
+
+def _specs(spec: Any) -> list:
+    children = spec.children() if callable(getattr(spec, "children", None)) else spec.children_specs
+    return list(children)
+
+
+def _keys(spec: Any) -> list | None:
+    if spec.type in (dict, OrderedDict):
+        return list(spec.context)
+    return list(spec.context[1]) if spec.type is defaultdict else None
+
+
+def _field_names(spec: Any) -> list[str] | None:
+    """The field names of a container that is no tuple, list or dict."""
+    if spec.is_leaf() or spec.type in (tuple, list, dict, OrderedDict, defaultdict, type(None)):
+        return None
+    context = spec.context
+    if hasattr(context, "_fields"):
+        return list(context._fields)
+    if isinstance(context, (tuple, list)):
+        names = context[0] if context and isinstance(context[0], (tuple, list)) else context
+        if len(names) == len(_specs(spec)) and all(isinstance(name, str) for name in names):
+            return list(names)
+    return None
+
+
+__all__ = ["Container", "Outputs", "Parameter", "pytree", "values"]

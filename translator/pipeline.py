@@ -1,0 +1,106 @@
+"""The stages in order, from a captured module to the emitted file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from translator import classes, codegen, hierarchy, modules, simplify
+from translator.arguments import name_arguments
+from translator.body import Bodies
+from translator.captured import Captured
+from translator.emitted import Emitted, EmittedCall
+from translator.lower import Sizes
+from translator.outputs import Outputs
+
+
+def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> Emitted:
+    """Translate a captured module into source.
+
+    progress is called with the name of each stage as it begins. Raises UnsupportedOps listing every node that has no exact lowering.
+    """
+    stage = progress or (lambda name: None)
+    stage("simplify")
+    graph = simplify.simplify(captured)
+    stage("hierarchy")
+    root_type = type(captured.module) if captured.module is not None else None
+    root = hierarchy.build(graph, f"{root_type.__module__}.{root_type.__qualname__}" if root_type else "Model")
+    sizes = Sizes(captured.hints)
+    stage("lower")
+    tree_bodies = Bodies(captured, modules.Module(""), sizes)
+    tree_bodies.lower_all(root)
+    tree = modules.build(captured, graph, root, sizes)
+    bodies = Bodies(captured, tree, sizes)
+    bodies.lowered, bodies.ops, bodies.values = tree_bodies.lowered, tree_bodies.ops, tree_bodies.values
+    stage("classes")
+    program = classes.Merger(bodies).run(name_arguments)
+    stage("codegen")
+    leaves = {array.fqn for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)}
+    tied = tied_names(captured, leaves)
+    unused = unused_patterns(captured, leaves | set(tied))
+    file = codegen.File(program, Outputs(captured), root.type_name, tied, unused)
+    source = file.text()
+    class_of = {path: definition.name for path, definition in program.of.items()}
+    return Emitted(
+        source=source,
+        root=program.root.name,
+        calls=tuple(_calls(program, root)),
+        class_of=class_of,
+        tied=tied,
+        unused=unused,
+        constants=dict(bodies.constants),
+    )
+
+
+def _calls(program: classes.Program, root: hierarchy.ModuleCall) -> list[EmittedCall]:
+    """The calls of emitted classes in running order, outermost first."""
+    calls = []
+    for call in root.calls():
+        module = program.bodies.by_path.get(call.path)
+        if module is None or module.path not in program.of or not module.callable or call.split:
+            continue
+        definition = program.of[module.path]
+        body = program.bodies.body_of(module, call)
+        member = next(m for m in definition.members if m.module is module)
+        inputs = [body.inputs[i].name for i in member.inputs] if member.inputs else [v.name for v in body.inputs]
+        calls.append(EmittedCall(call.path, definition.name, tuple(inputs), tuple(v.name for v in body.outputs)))
+    return calls
+
+
+def tied_names(captured: Captured, leaves: set[str]) -> dict[str, str]:
+    """Each name in the state dict whose tensor is that of a leaf under another name."""
+    owner = {}
+    for name in captured.state:
+        if name in leaves:
+            owner.setdefault(id(captured.state[name]), name)
+    return {
+        name: owner[id(tensor)]
+        for name, tensor in captured.state.items()
+        if name not in leaves and id(tensor) in owner
+    }
+
+
+def unused_patterns(captured: Captured, used: set[str]) -> tuple[str, ...]:
+    """The names in the state dict that the emitted module has no use for, as few fnmatch patterns that match no used name."""
+    left = [name for name in captured.state if name not in used]
+    patterns: list[str] = []
+    for name in left:
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            continue
+        patterns.append(next(p for p in _candidates(name) if not any(fnmatchcase(u, p) for u in used) and _worth(p, left)))
+    return tuple(patterns)
+
+
+def _candidates(name: str) -> list[str]:
+    parts = name.split(".")
+    escaped = [part.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for part in parts]
+    wide = ["*." + escaped[-1]] if len(parts) > 1 else []
+    below = [".".join(escaped[:n]) + ".*" for n in range(1, len(parts))]
+    return [*wide, *below, ".".join(escaped)]
+
+
+def _worth(pattern: str, left: list[str]) -> bool:
+    return "*" not in pattern.replace("[*]", "") or sum(fnmatchcase(name, pattern) for name in left) > 1
+
+
+__all__ = ["emit", "tied_names", "unused_patterns"]

@@ -1,0 +1,179 @@
+"""Where a node came from in the user's source: its frames, and the name that the source gives to its value."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import linecache
+import os
+import re
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch.fx import Node
+
+_FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?P<code>[^\n]*))?')
+_TORCH = os.path.join(os.path.dirname(torch.__file__), "")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a stack trace. code is the source text of that line."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+    @property
+    def in_torch(self) -> bool:
+        return self.file.startswith(_TORCH) or f"{os.sep}torch{os.sep}nn{os.sep}" in self.file
+
+
+@functools.lru_cache(maxsize=100_000)
+def _parse(trace: str) -> tuple[Frame, ...]:
+    return tuple(
+        Frame(m["file"], int(m["line"]), m["function"].strip(), (m["code"] or "").strip())
+        for m in _FRAME.finditer(trace)
+    )
+
+
+def frames(node: Node) -> tuple[Frame, ...]:
+    """The frames of user and library code that led to a node, outermost first."""
+    return _parse(node.meta.get("stack_trace") or "")
+
+
+def user_line(node: Node) -> str:
+    """The innermost line outside torch that led to a node, as `file.py:12: code`."""
+    found = [frame for frame in frames(node) if not frame.in_torch] or list(frames(node))
+    if not found:
+        return "(no source recorded)"
+    frame = found[-1]
+    return f"{os.path.basename(frame.file)}:{frame.line}: {frame.code}"
+
+
+@functools.cache
+def _statements(file: str) -> list[tuple[int, int, ast.stmt, ast.For | None]]:
+    """Every simple statement of a file with its first and last line and the innermost for loop around it."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return []
+    found: list[tuple[int, int, ast.stmt, ast.For | None]] = []
+
+    def visit(node: ast.AST, loop: ast.For | None) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt) and not hasattr(child, "body"):
+                found.append((child.lineno, child.end_lineno or child.lineno, child, loop))
+            else:
+                inner = loop
+                if isinstance(child, ast.For):
+                    inner = child
+                elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+                    inner = None
+                visit(child, inner)
+
+    visit(tree, None)
+    return found
+
+
+@functools.lru_cache(maxsize=100_000)
+def statement(frame: Frame) -> tuple[ast.stmt | None, ast.For | None]:
+    """The statement that a frame is in and the for loop around it; from the line's own text where the file is not at hand."""
+    for first, last, node, loop in _statements(frame.file):
+        if first <= frame.line <= last:
+            return node, loop
+    try:
+        body = ast.parse(frame.code).body
+    except SyntaxError:
+        return None, None
+    return (body[0] if body else None), None
+
+
+def targets(frame: Frame) -> list[str | None] | None:
+    """The plain names that a frame's statement assigns to, in order (None for a place that is no plain name).
+
+    None where the statement assigns nothing.
+    """
+    node, _ = statement(frame)
+    if isinstance(node, ast.Assign):
+        target = node.targets[0]
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+        target = node.target
+    else:
+        return None
+    parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+    return [_plain(part) for part in parts]
+
+
+def _plain(target: ast.expr) -> str | None:
+    return target.id if isinstance(target, ast.Name) and target.id != "_" else None
+
+
+def loop_variable(frame: Frame) -> str | None:
+    """The name that the loop around a frame's line gives to one of its items: `block` of `for block in self.blocks`."""
+    _, loop = statement(frame)
+    if loop is None:
+        return None
+    target = loop.target
+    if isinstance(target, ast.Tuple) and len(target.elts) == 2:  # for i, block in enumerate(...)
+        target = target.elts[1]
+    return _plain(target) if isinstance(target, ast.expr) else None
+
+
+@functools.cache
+def class_of(type_name: str) -> type | None:
+    """The class that a module stack names, if its module is importable here."""
+    module, _, name = type_name.rpartition(".")
+    found = sys.modules.get(module)
+    if found is None:
+        try:
+            found = importlib.import_module(module)
+        except Exception:  # a .pt2 from elsewhere: its classes may not be installed here
+            return None
+    cls = getattr(found, name, None)
+    return cls if isinstance(cls, type) else None
+
+
+@functools.cache
+def _spans(type_name: str) -> tuple[tuple[str, int, int], ...]:
+    """Where a class and its bases (below nn.Module) are written: file, first line, last line."""
+    cls, spans = class_of(type_name), []
+    for base in cls.__mro__ if cls else ():
+        if base in (torch.nn.Module, object):
+            continue
+        try:
+            lines, first = inspect.getsourcelines(base)
+            spans.append((inspect.getsourcefile(base) or "", first, first + len(lines)))
+        except (OSError, TypeError):
+            continue
+    return tuple(spans)
+
+
+def within(frame: Frame, type_name: str) -> bool:
+    """Whether a frame runs in a method of a class or of its bases."""
+    return any(frame.file == file and first <= frame.line <= last for file, first, last in _spans(type_name))
+
+
+@functools.cache
+def forward_names(type_name: str) -> tuple[str, ...]:
+    """The parameter names of a class's forward, without self."""
+    cls = class_of(type_name)
+    if cls is None:
+        return ()
+    try:
+        parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return ()
+    return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+
+
+def names_read(frame: Frame) -> list[str]:
+    """The plain names that a frame's statement reads, in order."""
+    node, _ = statement(frame)
+    if node is None:
+        return []
+    return [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)]

@@ -1,0 +1,111 @@
+"""The truth that a translation is measured against: the exported graph, run by torch in float64.
+
+`module.double()` alone would not be it, since many models cast to float32 within forward (Llama's RMSNorm). Here every dtype
+that the graph names is widened with the parameters and inputs, so that nothing is rounded to less than float64 on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Graph, GraphModule, Interpreter, Node
+from torch.utils import _pytree as pytree
+
+from translator.captured import Captured
+from translator.trees import map_tensors, torch_leaves
+
+WIDE = {torch.complex64: torch.complex128, torch.complex32: torch.complex128} | dict.fromkeys(
+    (torch.float32, torch.float16, torch.bfloat16), torch.float64
+)
+
+
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """tensor in float64 or complex128 where it is floating or complex; else itself."""
+    return tensor.to(WIDE.get(tensor.dtype, tensor.dtype))
+
+
+class Reference:
+    """A captured graph that torch can run: in float64, or as it stands."""
+
+    def __init__(self, captured: Captured, wide: bool = True):
+        self.captured = captured
+        self.wide = wide
+        self.graph = _runnable(captured.program.graph_module, captured.graph, wide)
+
+    def run(self, args: tuple, kwargs: Mapping[str, Any], record: frozenset[str] = frozenset()) -> tuple[dict, dict]:
+        """The output tensors and numbers by name, and the values of the recorded nodes by node name."""
+        program = self.captured.program
+        feeds = dict(zip(user_input_names(program), flat_inputs(program, args, kwargs)[0], strict=True))
+        for placeholder, name in self.captured.targets.items():
+            feeds[placeholder] = self.captured.tensors[name]
+        if self.wide:
+            feeds = map_tensors(lambda tensor: widened(tensor.detach()), feeds)
+        values = [feeds[node.name] for node in self.graph.graph.nodes if node.op == "placeholder"]
+        recorder = _Recorder(self.graph, record)
+        with torch.no_grad(), _default_dtype(torch.float64 if self.wide else torch.get_default_dtype()):
+            flat = recorder.run(*values)
+        kinds = [spec.kind for spec in program.graph_signature.output_specs]
+        outputs = [value for value, kind in zip(flat, kinds, strict=True) if kind is OutputKind.USER_OUTPUT]
+        spec = program.call_spec.out_spec
+        return torch_leaves(pytree.tree_unflatten(outputs, spec)), recorder.values
+
+
+class _Recorder(Interpreter):
+    def __init__(self, module: GraphModule, record: frozenset[str]):
+        super().__init__(module)
+        self.record, self.values = record, {}
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self.record:
+            self.values[n.name] = value
+        return value
+
+
+def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool) -> GraphModule:
+    """A GraphModule of a copy of graph under the same node names, every dtype in it widened if wide."""
+    copy, mapped = Graph(), {}
+    for node in graph.nodes:
+        if "_assert_tensor_metadata" in str(node.target):  # it compares the dtypes that are widened here
+            continue
+        mapped[node] = copy.node_copy(node, mapped.__getitem__)
+        if wide and isinstance(node.target, torch._ops.OpOverload):
+            mapped[node].args = torch.fx.node.map_aggregate(mapped[node].args, _widened_dtype)
+            mapped[node].kwargs = torch.fx.node.map_aggregate(mapped[node].kwargs, _widened_dtype)
+    module = GraphModule(owner, copy)
+    for node in copy.nodes:  # the bodies of torch.cond and its like
+        body = getattr(owner, str(node.target), None) if node.op == "get_attr" else None
+        if isinstance(body, GraphModule):
+            setattr(module, node.target, _runnable(body, body.graph, wide))
+    return module
+
+
+def _widened_dtype(arg: Any) -> Any:
+    return WIDE.get(arg, arg) if isinstance(arg, torch.dtype) else arg
+
+
+def user_input_names(program: ExportedProgram) -> list[str]:
+    """The placeholders of the flattened call, in order."""
+    specs = program.graph_signature.input_specs
+    return [spec.arg.name for spec in specs if spec.kind is InputKind.USER_INPUT]
+
+
+def flat_inputs(program: ExportedProgram, args: tuple, kwargs: Mapping[str, Any]) -> tuple[list, pytree.TreeSpec]:
+    """The leaves and the structure of a call, keywords in the order in which the program was exported with them."""
+    names = program.call_spec.in_spec.child(1).context
+    return pytree.tree_flatten((tuple(args), {name: kwargs[name] for name in names}))
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,157 @@
+"""Passes over the captured graph, each small and named: what a reader of the emitted code would skip is taken out here.
+
+Every pass leaves the graph computing the same values; each node's recorded value stays that of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.fx import Graph, Node
+
+from translator.affine import fold_known_values
+from translator.captured import Captured
+from translator.decompose import decompose_unknown
+
+aten = torch.ops.aten
+
+_CHECKS = {
+    "_assert_tensor_metadata",
+    "_assert_scalar",
+    "_assert_async",
+    "_functional_assert_async",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+    "_check_tensor_all",
+}
+
+# Ops that give their argument back when the shape and dtype come out the same.
+_IDENTITY_IF_SAME = {
+    "view", "reshape", "_unsafe_view", "expand", "expand_as", "view_as", "reshape_as", "flatten", "unflatten", "squeeze",
+    "to", "_to_copy", "type_as", "contiguous", "clone", "alias", "detach", "lift_fresh", "lift_fresh_copy", "positive",
+    "slice", "narrow", "broadcast_to", "float", "identity", "repeat", "tile", "atleast_1d", "resolve_conj", "resolve_neg",
+}  # fmt: skip
+
+_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu_eval"}
+
+# Elementwise ops, in any operand of which a smaller array broadcasts.
+_BROADCASTING = {
+    "add", "sub", "mul", "div", "where", "eq", "ne", "lt", "le", "gt", "ge", "__and__", "__or__", "bitwise_and", "bitwise_or",
+    "logical_and", "logical_or", "maximum", "minimum", "pow", "masked_fill",
+}  # fmt: skip
+
+
+def simplify(captured: Captured) -> Graph:
+    """Run every pass over a captured graph, in place, and return it."""
+    graph = captured.graph
+    drop_checks(graph)
+    drop_identities(graph)
+    fold_known_values(graph, known_tensors(captured))
+    decompose_unknown(graph)
+    drop_identities(graph)
+    drop_expands(graph)
+    graph.eliminate_dead_code()
+    return graph
+
+
+def known_tensors(captured: Captured) -> Mapping[str, torch.Tensor]:
+    """The values of placeholders that no checkpoint changes: buffers outside the state dict, and constants."""
+    return {
+        name: captured.tensors[target]
+        for name, target in captured.targets.items()
+        if target not in captured.persistent and target in captured.tensors
+    }
+
+
+def packet(node: Node) -> str:
+    """The name of a node's op without namespace and overload."""
+    target = node.target
+    return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
+
+
+def same_value(a: Node, b: Node) -> bool:
+    """Whether two nodes have the same recorded shape and dtype."""
+    x, y = a.meta.get("val"), b.meta.get("val")
+    if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor) or x.dtype != y.dtype or x.ndim != y.ndim:
+        return False
+    return same_shape(x.shape, y.shape)
+
+
+def same_shape(a: tuple, b: tuple) -> bool:
+    """Whether two shapes are the same at all sizes, without adding a guard on one."""
+
+    def expr(size: object) -> object:
+        return size.node.expr if isinstance(size, torch.SymInt) else size
+
+    return len(a) == len(b) and all(expr(m) == expr(n) for m, n in zip(a, b, strict=True))
+
+
+def drop_checks(graph: Graph) -> None:
+    """Take out assertions about shapes and metadata: they held while tracing, and hold no value."""
+    for node in reversed(list(graph.nodes)):
+        if packet(node) in _CHECKS and not node.users:
+            graph.erase_node(node)
+
+
+def drop_identities(graph: Graph) -> None:
+    """Take out ops that give their argument back: no-op casts, views, slices and copies, dropout in evaluation mode."""
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
+            continue
+        name = packet(node)
+        if _is_identity(node, name):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _is_identity(node: Node, name: str) -> bool:
+    if name in _DROPOUT:
+        return len(node.args) > 2 and node.args[2] is False
+    if name in _IDENTITY_IF_SAME:
+        if name == "slice" and len(node.args) > 4 and node.args[4] != 1:
+            return False
+        return same_value(node, node.args[0])
+    scalar = node.args[1] if len(node.args) == 2 else None
+    if name in ("add", "sub") and scalar == 0 or name in ("mul", "div") and scalar == 1:
+        return not isinstance(scalar, Node) and not node.kwargs and same_value(node, node.args[0])
+    return False
+
+
+def drop_expands(graph: Graph) -> None:
+    """Take out an expand where what reads it broadcasts anyway."""
+    for node in reversed(list(graph.nodes)):
+        if packet(node) in ("expand", "expand_as", "broadcast_to"):
+            _replace_where(node, node.args[0], _broadcasts)
+
+
+def _replace_where(node: Node, by: Node, allowed: Callable[[Node, Node, Node], bool]) -> None:
+    for user in list(node.users):
+        if allowed(user, node, by):
+            user.replace_input_with(node, by)
+
+
+def _broadcasts(user: Node, old: Node, new: Node) -> bool:
+    name = packet(user)
+    if name == "scaled_dot_product_attention":
+        mask = user.args[3] if len(user.args) > 3 else user.kwargs.get("attn_mask")
+        return mask is old and old not in user.args[:3]
+    if name not in _BROADCASTING:
+        return False
+    shapes = [(new if a is old else a).meta["val"].shape for a in user.args if isinstance(a, Node) and _is_tensor(a)]
+    return same_shape(_broadcast(shapes), user.meta["val"].shape)
+
+
+def _is_tensor(node: Node) -> bool:
+    return isinstance(node.meta.get("val"), torch.Tensor)
+
+
+def _broadcast(shapes: list) -> tuple:
+    """The broadcast shape, taking an axis from the first operand whose length there is not one."""
+    ndim = max(map(len, shapes))
+    result = []
+    for axis in range(-ndim, 0):
+        sizes = [shape[axis] for shape in shapes if len(shape) >= -axis]
+        wide = [size for size in sizes if not (isinstance(size, int) and size == 1)]
+        result.append(wide[0] if wide else 1)
+    return tuple(result)

@@ -1,0 +1,71 @@
+"""A finished translation: the emitted source, the model that it makes, and what can be done with the two."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+
+from translator import binding, report, saving
+from translator.captured import Captured
+from translator.emitted import Emitted
+from translator.verification import Verification
+from translator.verify import verify
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """What `translate` gives.
+
+    captured: what torch.export saw. emitted: the source and what binding it needs. seconds: how long each stage took.
+    spec: where the module came from, if it was named on the command line, so that a saved folder can be verified again.
+    """
+
+    captured: Captured
+    emitted: Emitted
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    spec: str | None = None
+    verifications: list[Verification] = field(default_factory=list, repr=False)
+
+    @property
+    def source(self) -> str:
+        """The emitted file's text."""
+        return self.emitted.source
+
+    @functools.cached_property
+    def model(self) -> eqx.Module:
+        """The emitted module filled with the torch module's tensors. Raises BindingError where they do not fit."""
+        module = binding.instantiate(self.emitted.source, self.emitted.constants)
+        return binding.bind(module, self.captured.state)
+
+    @property
+    def state(self) -> None:
+        """Mutable state; None, since a module in evaluation mode has none."""
+        return None
+
+    def verify(
+        self,
+        *,
+        random: int = 1,
+        sizes: int = 2,
+        reproduce: str | Path | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Verification:
+        """Compare the emitted module with torch: see `translator.verify.verify`. The latest result goes into what is saved."""
+        result = verify(self.captured, self.emitted, random=random, sizes=sizes, reproduce=reproduce, progress=progress)
+        self.verifications.append(result)
+        return result
+
+    def report(self) -> dict[str, Any]:
+        """What report.json holds: versions, the module, its inputs, the ops, the emitted file's size, notes, times, verification."""
+        verification = self.verifications[-1] if self.verifications else None
+        return report.build(self.captured, self.emitted, self.seconds, verification, self.spec)
+
+    def save(self, path: str | Path, *, overwrite: bool = False, shard_bytes: int = saving.SHARD_BYTES) -> Path:
+        """Write the translation to a folder: see `translator.saving.save`."""
+        verification = self.verifications[-1] if self.verifications else None
+        return saving.save(self.captured, self.emitted, self.report(), verification, path, overwrite, shard_bytes)

@@ -1,0 +1,211 @@
+"""Verification: the emitted module against torch, on several inputs and sizes.
+
+The truth is torch in float64 (see reference.py). In the module's own precision the emitted module must be no further from it
+than a small multiple of what torch itself is, and in float64 it must agree to 1e-9 of each output's scale. torch's error of an
+output is the greatest over all inputs, so that being lucky on one of them does not lower the bar.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from translator import compare, inputs
+from translator.captured import Captured
+from translator.divergence import diverging_modules, write_reproduction
+from translator.emitted import Emitted
+from translator.errors import TranslationError
+from translator.inputs import Case
+from translator.reference import Reference
+from translator.runtime import Runner
+from translator.trees import map_tensors, torch_leaves
+from translator.verification import OutputRow, Verification
+
+
+@dataclass(frozen=True)
+class Results:
+    """One case's outputs by name: torch's in its own precision and in float64, and the emitted module's in both."""
+
+    case: Case
+    torch: Mapping[str, np.ndarray]
+    truth: Mapping[str, np.ndarray]
+    emitted: Mapping[str, np.ndarray]
+    wide: Mapping[str, np.ndarray]
+    failure: str = ""
+
+
+def verify(
+    captured: Captured,
+    emitted: Emitted,
+    *,
+    state: Mapping[str, torch.Tensor] | None = None,
+    random: int = 1,
+    sizes: int = 2,
+    reproduce: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Compare an emitted module with the torch module that it was translated from.
+
+    state: the tensors to bind, where not those of the torch module itself. random, sizes: how many further inputs of the
+    example's shapes, and of other lengths of the dynamic axes. reproduce: the folder of a saved translation; if a module
+    diverges, a script that runs it alone goes to `divergence` in it (a temporary folder unless given).
+    Raises TranslationError where torch itself cannot run the example, or has no weights to run it with.
+    """
+    say = progress or (lambda text: None)
+    state = captured.state if state is None else state
+    if any(tensor.is_meta for tensor in captured.tensors.values()):
+        raise TranslationError("the module is on the meta device: without its weights there is nothing to compare")
+    narrow = Runner(emitted.source, emitted.constants, state)
+    wide = Runner(emitted.source, emitted.constants, state, wide=True)
+    notes: list[str] = []
+    results = []
+    for case, truth, own in _cases(captured, random, sizes, notes):
+        say(f"verify: {case.name}")
+        try:
+            found = narrow.run(case.args, case.kwargs), wide.run(case.args, case.kwargs)
+            results.append(Results(case, own, truth, *found))
+        except Exception as error:  # whatever the emitted module raises is its failure, not ours
+            results.append(Results(case, own, truth, {}, {}, f"raises {type(error).__name__}: {str(error)[:300]}"))
+    errors = _torch_errors(results)
+    rows = [row for result in results for row in _rows(result, errors)]
+    notes += _meaningless(results)
+    verification = Verification(tuple(rows), notes=tuple(notes))
+    if verification.ok or not rows:
+        return verification
+    say("verify: module by module")
+    failed = next(result for result in results if not all(row.ok for row in _rows(result, errors)))
+    return _explained(verification, captured, emitted, state, failed.case, (wide, narrow), reproduce)
+
+
+def _cases(captured: Captured, random: int, sizes: int, notes: list[str]) -> Iterator[tuple[Case, dict, dict]]:
+    """The cases with torch's outputs in float64 and in its own precision. What torch refuses is passed over, but never the example."""
+    reference = Reference(captured)
+    unlifted = captured.program.module()
+    module = captured.module if captured.module is not None else unlifted
+
+    def run(case: Case, check: bool) -> tuple[Case, dict, dict]:
+        with torch.no_grad():
+            if check and module is not unlifted:  # its guards say which sizes the program stands for
+                unlifted(*_fresh(case.args), **_fresh(case.kwargs))
+            own = torch_leaves(module(*_fresh(case.args), **_fresh(case.kwargs)))
+        truth, _ = reference.run(_fresh(case.args), _fresh(case.kwargs))
+        return case, _arrays(truth), _arrays(own)
+
+    try:
+        yield run(inputs.example(captured), False)
+    except Exception as error:
+        raise TranslationError(f"torch cannot run the example inputs: {type(error).__name__}: {error}") from error
+    for seed in range(random):
+        case = inputs.random(captured, seed)
+        try:
+            yield run(case, True)
+        except Exception as error:
+            notes.append(f"input {case.name} was left out, torch refuses it: {str(error).strip()[:150]}")
+    accepted = itertools.islice(_accepted(captured, run), sizes)
+    found = 0
+    for found, result in enumerate(accepted, 1):  # noqa: B007
+        yield result
+    if captured.hints and found < sizes:
+        notes.append(f"torch accepts {found} of the other sizes that were tried; {sizes} were wanted")
+
+
+def _accepted(captured: Captured, run: Callable) -> Iterator[tuple[Case, dict, dict]]:
+    for case in inputs.resized(captured):
+        try:
+            result = run(case, True)
+        except Exception:  # torch says in many ways that a size is none of its own
+            continue
+        yield result
+
+
+def _fresh(value: Any) -> Any:
+    return map_tensors(lambda tensor: tensor.detach().clone(), value)
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: compare.as_array(value) for name, value in outputs.items()}
+
+
+def _torch_errors(results: list[Results]) -> dict[str, float]:
+    """torch's own error of each floating output, the greatest over all cases."""
+    errors: dict[str, float] = {}
+    for result in results:
+        for name, own in result.torch.items():
+            if compare.is_inexact(own.dtype):
+                found = compare.distance(own, result.truth[name], own).error
+                errors[name] = max(errors.get(name, 0.0), found)
+    return errors
+
+
+def _rows(result: Results, errors: Mapping[str, float]) -> list[OutputRow]:
+    rows = [_row(result, name, errors.get(name)) for name in result.torch]
+    for name in result.emitted:
+        if name not in result.torch:
+            array = result.emitted[name]
+            reason = "torch has no such output"
+            rows.append(
+                OutputRow(result.case.name, name, array.shape, str(array.dtype), None, None, None, False, reason)
+            )
+    return rows
+
+
+def _row(result: Results, name: str, torch_error: float | None) -> OutputRow:
+    own, truth = result.torch[name], result.truth[name]
+    row = OutputRow(result.case.name, name, own.shape, str(own.dtype), torch_error, None, None, False)
+    if result.failure or name not in result.emitted or name not in result.wide:
+        return replace(row, reason=result.failure or "the emitted module has no such output")
+    narrow, wide = result.emitted[name], result.wide[name]
+    problem = compare.dtype_problem(narrow, own)
+    if problem:
+        return replace(row, reason=problem)
+    if torch_error is None:
+        problem = compare.same(narrow, own) or compare.same(wide, truth)
+        return replace(row, ok=not problem, reason=problem)
+    in_narrow, in_wide = compare.distance(narrow, truth, own), compare.distance(wide, truth, truth)
+    bound = compare.MULTIPLE * torch_error + compare.FLOOR_ULPS * compare.ulp(narrow.dtype)
+    reason = in_narrow.reason or in_wide.reason
+    if not reason and not in_wide.error <= compare.WIDE_BOUND:
+        reason = f"float64 is above {compare.WIDE_BOUND}"
+    elif not reason and not in_narrow.error <= bound:
+        reason = f"{narrow.dtype} is above {bound:.1e}"
+    return replace(row, emitted_error=in_narrow.error, float64_error=in_wide.error, ok=not reason, reason=reason)
+
+
+def _meaningless(results: list[Results]) -> list[str]:
+    names = results[0].truth if results else ()
+    zero = [
+        name for name in names if all(not np.any(result.truth[name]) and result.truth[name].size for result in results)
+    ]
+    return [
+        f"output {name} is zero on every input: that it agrees says little (are the weights fresh?)" for name in zero
+    ]
+
+
+def _explained(
+    verification: Verification,
+    captured: Captured,
+    emitted: Emitted,
+    state: Mapping[str, torch.Tensor],
+    case: Case,
+    runners: tuple[Runner, Runner],
+    reproduce: str | Path | None,
+) -> Verification:
+    """The verification with the first module that diverges, and a script for it. In float64 if it shows there."""
+    notes = verification.notes
+    for runner in runners:
+        try:
+            divergence = diverging_modules(captured, emitted, runner, case)
+        except Exception as error:  # the emitted module may not even run
+            notes = (*notes, f"module by module: {type(error).__name__}: {str(error)[:300]}")
+            continue
+        verification = replace(verification, modules=divergence.rows, culprit=divergence.culprit, notes=notes)
+        if divergence.culprit is not None:
+            script = write_reproduction(divergence, emitted, state, reproduce)
+            return replace(verification, reproduction=str(script))
+    return replace(verification, notes=notes)
