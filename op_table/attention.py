@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from op_table.expr import Expr, jnp, prelude, static
 from op_table.prelude import attention as real
 from op_table.registry import Unsupported, lowers
@@ -20,9 +22,10 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
 ) -> Expr:
     _refuse_dropout(dropout_p)
+    options = _options(query, attn_mask, is_causal, scale)
     if enable_gqa:
         key, value = (_repeat_heads(query, shared) for shared in (key, value))
-    return prelude(real.scaled_dot_product_attention)(query, key, value, **_options(attn_mask, is_causal, scale))
+    return prelude(real.scaled_dot_product_attention)(query, key, value, **options)
 
 
 @lowers("aten._scaled_dot_product_flash_attention_for_cpu.default")
@@ -37,13 +40,16 @@ def flash_attention_for_cpu(
     scale: float | None = None,
 ) -> tuple[Expr, Expr]:
     _refuse_dropout(dropout_p)
-    options = _options(attn_mask, is_causal, scale)
+    options = _options(query, attn_mask, is_causal, scale)
     output = prelude(real.scaled_dot_product_attention)(query, key, value, **options)
     return output, prelude(real.attention_logsumexp)(query, key, **options)
 
 
-def _options(mask: Expr | None, is_causal: bool, scale: float | None) -> dict:
-    """The keyword arguments of a call that differ from their defaults."""
+def _options(query: Expr, mask: Expr | None, is_causal: bool, scale: float | None) -> dict:
+    """The keyword arguments of a call that differ from their defaults: many models spell the default scale out."""
+    features = query.shape[-1]
+    if scale is not None and static(features) and math.isclose(scale, features**-0.5, rel_tol=1e-15):
+        scale = None
     options = {"mask": mask, "is_causal": is_causal or None, "scale": scale}
     return {name: option for name, option in options.items() if option is not None}
 

@@ -36,10 +36,14 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
-def at(x: Expr, dim: int, index: Any) -> Expr:
-    """x subscripted along one axis: `x[i]`, `x[:, i]`, `x[..., i]`, whichever is shortest."""
-    dim = positive(dim, x.ndim)
-    after = x.ndim - 1 - dim
+def at(x: Expr, dim: int, index: Any, ndim: int | None = None) -> Expr:
+    """x subscripted along one axis: `x[i]`, `x[:, i]`, `x[..., i]`, whichever is shortest.
+
+    ndim: the number of axes, where x is no array itself (`array.at`).
+    """
+    ndim = x.ndim if ndim is None else ndim
+    dim = positive(dim, ndim)
+    after = ndim - 1 - dim
     if dim == 0:
         return x[index]
     full = slice(None)

@@ -106,9 +106,7 @@ def emitted(graph: torch.fx.Graph) -> Emitted:
     """Net's translation, its calls named after the nodes of the exported graph."""
     adds = [n for n in graph.nodes if "aten.add.Tensor" in str(n.target)][-3:]
     before = [add.args[1].name for add in adds]
-    calls = [
-        EmittedCall(f"blocks.{n}", "Block", (before[n],), (add.name,)) for n, add in enumerate(adds)
-    ]
+    calls = [EmittedCall(f"blocks.{n}", "Block", (before[n],), (add.name,)) for n, add in enumerate(adds)]
     inputs = tuple(n.name for n in graph.nodes if n.op == "placeholder")[-2:]
     head, best = graph.output_node().args[0]
     root = EmittedCall("", "Net", inputs, (best.name, head.name))

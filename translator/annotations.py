@@ -113,13 +113,18 @@ def docstring(text: str, indent: str = "") -> str:
     return '"""' + text + '\n"""'
 
 
-def class_docstring(definition: Definition) -> str:
+def class_docstring(definition: Definition, root_type: str) -> str:
     """Where a class came from: the torch class, and the paths of its instances."""
     paths = [member.module.path for member in sorted(definition.members, key=lambda m: m.module.path)]
-    origin = _plain(definition.type_name) or "modules"
+    origin = _plain(definition.type_name)
     if paths == [""]:
         return docstring(f"{origin}.")
-    return docstring(f"{origin}: {_plain(path_pattern(paths))}.")
+    if origin.startswith("torch.nn.modules."):
+        origin = f"torch.nn.{origin.rpartition('.')[2]}"
+    known = not origin or origin.rpartition(".")[0] == root_type.rpartition(".")[0]
+    where = _plain(path_pattern(paths))
+    text = f"{where}." if known else f"{origin}: {where}."
+    return docstring(text if len(text) <= 90 else f"{where}." if len(where) < 90 else f"{where[:86]} ...")
 
 
 def _plain(text: str) -> str:

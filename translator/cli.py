@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,21 +97,30 @@ def translate(
             raise typer.Exit(1)
 
 
-def _translated(spec: str, static: bool, show: Callable[[str], None]) -> Any:
+def _translated(spec: str, static: bool, show: Callable[[str], None], saved: Any = None) -> Any:
     from translator.api import translate
     from translator.specs import resolve
 
     show("capture")
-    found = resolve(spec)
+    found = resolve(spec) if saved is None else saved.prepared(resolve(spec))
     shapes = None if static else "auto"
-    named = spec if ":" in spec and not spec.partition(":")[0].endswith(".py") else os.path.abspath(spec)
-    return translate(found.module, found.args, found.kwargs, dynamic_shapes=shapes, progress=show, spec=named)
+    return translate(found.module, found.args, found.kwargs, dynamic_shapes=shapes, progress=show, spec=_absolute(spec))
+
+
+def _absolute(spec: str) -> str:
+    """A SPEC that means the same from another folder: paths are absolute, module names stay."""
+    where, colon, name = spec.rpartition(":")
+    if Path(spec).exists():
+        return str(Path(spec).absolute())
+    return f"{Path(where).absolute()}{colon}{name}" if where.endswith(".py") else spec
 
 
 @app.command()
 def verify(
     folder: Folder,
-    spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="The torch module, if not the one of the report.")] = None,
+    spec: Annotated[
+        str | None, typer.Argument(metavar="[SPEC]", help="The torch module, if not the one of the report.")
+    ] = None,
 ) -> None:
     """Compare a saved folder, its model.py and weights as they are now, with the torch module."""
     from translator.saved import Saved
@@ -123,8 +129,9 @@ def verify(
         with _stages() as show:
             saved = Saved.read(folder)
             spec = spec or saved.report.get("spec")
-            translation = _translated(_required(spec), False, show)
-            verification = saved.verify(translation, show)
+            translation = _translated(_required(spec), False, show, saved)
+            show("verify")
+            verification = saved.verify(translation.captured, translation.emitted, show)
         console.print(verification)
         if not verification.ok:
             raise typer.Exit(1)
@@ -202,6 +209,3 @@ def bind(
     with _clean_errors():
         target = Saved.read(folder).rebind(checkpoint, output, overwrite)
         console.print(Text(f"{target} holds the weights of {checkpoint}"))
-
-
-__all__ = ["app", "dataclasses", "json"]

@@ -13,7 +13,7 @@ from translator import annotations, initialisers, loader
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
 from translator.methods import Method
-from translator.modules import is_field_name
+from translator.modules import CLASS, Array, Module, is_field_name
 from translator.outputs import Outputs
 from translator.source import Printer
 
@@ -50,7 +50,7 @@ class File:
 
     def text(self) -> str:
         """The whole file, formatted."""
-        classes = [self._class(definition) for definition in self.program.definitions]
+        classes = [self._class(definition) for definition in self._ordered()]
         loader_text, loader_imports = loader.loader_source(
             self.program.root.name, self.tied, self.unused, bool(self.program.bodies.constants), self.prefix
         )
@@ -60,6 +60,23 @@ class File:
         imports = self._imports(body, loader_imports)
         parts = [annotations.module_docstring(self), imports, constants, *body]
         return formatted("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+
+    def _ordered(self) -> list[Definition]:
+        """The definitions as the model reads: each after those it is made of, in the order of its fields."""
+        order: dict[int, Definition] = {}
+
+        def visit(entry: Module | Array) -> None:
+            if isinstance(entry, Module):
+                definition = self.program.of.get(entry.path) if entry.kind == CLASS else None
+                inner = definition.module if definition is not None else entry
+                if definition is None or id(definition) not in order:
+                    for child in inner.entries.values():
+                        visit(child)
+                if definition is not None:
+                    order.setdefault(id(definition), definition)
+
+        visit(self.program.root.module)
+        return list(order.values())
 
     @property
     def prefix(self) -> str:
@@ -81,7 +98,7 @@ class File:
 
     def _class(self, definition: Definition) -> str:
         init = initialisers.Initialiser(self, definition)
-        parts = [annotations.class_docstring(definition), *init.fields(), "", init.source()]
+        parts = [annotations.class_docstring(definition, self.program.root.type_name), *init.fields(), "", init.source()]
         if definition.body is not None:
             parts += ["", Method(self, definition).source()]
         body = "\n".join(parts)

@@ -53,8 +53,12 @@ class Divergence:
 def diverging_modules(captured: Captured, emitted: Emitted, runner: Runner, case: Case) -> Divergence:
     """Run a case eagerly in the emitted module and in the exported graph, and compare every call of an emitted class."""
     wanted = frozenset(name for call in emitted.calls for name in (*call.inputs, *call.outputs))
-    _, truth = Reference(captured).run(case.args, case.kwargs, wanted)
-    own = truth if runner.wide else Reference(captured, wide=False).run(case.args, case.kwargs, wanted)[1]
+    _, truth = Reference(captured, simplified=True).run(case.args, case.kwargs, wanted)
+    own = (
+        truth
+        if runner.wide
+        else Reference(captured, wide=False, simplified=True).run(case.args, case.kwargs, wanted)[1]
+    )
     planned: dict[str, list[EmittedCall]] = {}
     for call in emitted.calls:
         planned.setdefault(call.path, []).append(call)

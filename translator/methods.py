@@ -15,6 +15,7 @@ from translator.lines import Assign, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer, argument_names, source_name
+from translator.tidy import tidy
 from translator.tokens import replace_numbers
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Method:
         self.module = definition.module
         self.prefix = f"{self.module.path}." if self.module.path else ""
         self.nodes = {node.name: node for node in self.bodies.captured.graph.nodes}
+        self.length_names: dict[str, str] = {}
         self.is_root = definition is file.program.root
 
     def source(self) -> str:
@@ -40,12 +42,13 @@ class Method:
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines)
         after = [comprehend(expr) for expr in after]
         self._unpack_shapes(lines, after)
-        names = Namer({d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names))
+        taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
+        names = Namer(taken, self.length_names)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after)]
         names.arguments(arguments, self._argument_names(arguments))
         self.names = names
         rough = self.file.printer(lambda value: self._rough_name(value, names.names))
-        after = inline(lines, after, rough.text)
+        after = tidy(lines, inline(lines, after, rough.text))
         names.reserved |= set(self.file.copied.sources)
         names.run(lines, _read_after(after))
         self.printer = self.file.printer(self._name)
@@ -117,9 +120,8 @@ class Method:
             if len(axes) < 2 and found[name, axes[0]] < 2:
                 continue
             lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
-            self._length_names = getattr(self, "_length_names", {})
             for axis in axes:
-                self._length_names[lengths[axis].name] = self.file.dims.name(value.shape[axis], axis, value.ndim)
+                self.length_names[lengths[axis].name] = self.file.dims.name(value.shape[axis], axis, value.ndim)
 
             def change(part: Any, name: str = name, lengths: dict = lengths) -> Any:
                 return lengths[part.index] if _is_length(part) and part.value.value.name == name else part
@@ -163,6 +165,8 @@ class Method:
             return self._path(value, lambda item: "block")
         if value.name in names:
             return names[value.name]
+        if value.name in self.length_names:
+            return self.length_names[value.name]
         return source_name(self.nodes.get(value.name.partition("__")[0]), 0) or "x_value"
 
     def _name(self, value: Value) -> str:

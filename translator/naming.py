@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from torch.fx import Node
 
@@ -60,33 +60,45 @@ def argument_names(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node]
     """
     forward = [name for name in provenance.forward_names(call.type_name) if usable(name)]
     inside = set(call.nodes())
-    names: list[str] = []
-    for value in inputs:
-        node = nodes.get(value.name)
-        read: set[str] = set()
-        users = [user for user in node.users if user in inside] if node is not None else []
-        for user in users[:4]:
-            trace = provenance.frames(user)
-            own = [f for f in trace[max(call.frame, 0) :] if provenance.within(f, call.type_name)]
-            read |= {name for frame in own[:1] for name in provenance.names_read(frame) if name in forward}
-        read -= set(names)
-        hint = hints.get(value.name)
-        if len(read) == 1:
-            names.append(read.pop())
-        elif hint in forward and hint not in names:
-            names.append(hint)
-        elif hint and usable(hint) and hint not in names:
-            names.append(hint)
-        else:
-            left = [name for name in [*(n for n in forward if n in read), *forward, *_PLAIN] if name not in names]
-            names.append(left[0] if left else f"x{len(names)}")
-    return names
+    read = [_names_read(nodes.get(value.name), call, inside, forward) for value in inputs]
+    hinted = [hints.get(value.name) for value in inputs]
+    names: list[str | None] = [None] * len(inputs)
+
+    def settle(choose: Callable[[int], str | None]) -> None:
+        for position in range(len(inputs)):
+            name = choose(position) if names[position] is None else None
+            if name and name not in names:
+                names[position] = name
+
+    def only_one(position: int) -> str | None:
+        left = read[position] - set(names)
+        return left.pop() if len(left) == 1 else None
+
+    settle(lambda i: hinted[i] if hinted[i] in read[i] else None)
+    settle(only_one)
+    settle(only_one)
+    settle(lambda i: hinted[i] if hinted[i] in forward else None)
+    settle(lambda i: next((name for name in forward if name in read[i] and name not in names), None))
+    settle(lambda i: hinted[i] if hinted[i] and usable(hinted[i]) else None)
+    for fallback in (*forward, *_PLAIN, *(f"x{n}" for n in range(len(inputs)))):
+        settle(lambda i: fallback if not read[i] or fallback in read[i] or fallback not in forward else None)  # noqa: B023
+    return [name or f"x{position}" for position, name in enumerate(names)]
+
+
+def _names_read(node: Node | None, call: ModuleCall, inside: set[Node], forward: list[str]) -> set[str]:
+    """The arguments of forward that the lines read which read a node."""
+    found: set[str] = set()
+    for user in [user for user in node.users if user in inside][:4] if node is not None else []:
+        own = [f for f in provenance.frames(user)[max(call.frame, 0) :] if provenance.within(f, call.type_name)]
+        found |= {name for frame in own[:1] for name in provenance.names_read(frame) if name in forward}
+    return found
 
 
 class Namer:
     """Gives every value of a body its name, in running order."""
 
-    def __init__(self, taken: Iterable[str] = ()):
+    def __init__(self, taken: Iterable[str] = (), hints: Mapping[str, str] | None = None):
+        self.hints = dict(hints or {})
         self.names: dict[str, str] = {}
         self.holders: dict[str, str] = {}
         self.reserved = RESERVED | set(taken)
@@ -102,7 +114,19 @@ class Namer:
         for value in after:
             self.last[value.name] = 1_000_000
         self.clock = 0
+        self._hint_carried(lines)
         self._name(lines)
+
+    def _hint_carried(self, lines: list[Line]) -> None:
+        """A variable that goes round a loop is called what a round's own code calls it."""
+        for line in lines:
+            if isinstance(line, For):
+                for variable, value in line.carried:
+                    made = _maker(line.lines, value)
+                    names = self._candidates(made, made.targets.index(value)) if made is not None else []
+                    if names:
+                        self.hints.setdefault(variable.name, names[0])
+                self._hint_carried(line.lines)
 
     def _measure(self, lines: list[Line]) -> None:
         """When each value is read last. What a loop reads from outside is needed until its end."""
@@ -134,7 +158,7 @@ class Namer:
         for item in line.items:
             self._give(item, *item_names(line, item))
         for variable, value in line.collected:
-            made = next((i for i in line.lines if isinstance(i, Assign) and any(t is value for t in i.targets)), None)
+            made = _maker(line.lines, value)
             names = self._candidates(made, made.targets.index(value)) if made is not None else []
             self._give(variable, *(f"all_{name}" for name in names), "outputs")
         # What a round hands on is assigned to the name it was read by.
@@ -158,7 +182,8 @@ class Namer:
         for position, target in enumerate(line.targets):
             if target is None or target.name in self.names:
                 continue
-            self._give(target, *self._candidates(line, position))
+            hint = self.hints.get(target.name)
+            self._give(target, *([hint] if hint else []), *self._candidates(line, position))
 
     def _candidates(self, line: Assign | None, position: int) -> list[str]:
         if line is None:
@@ -203,6 +228,11 @@ def item_names(line: For, item: Value) -> list[str]:
     field = next((part for part in reversed(getattr(item, "path", "").split(".")) if not part.isdecimal()), "")
     singular = field[:-1] if field.endswith("s") and len(field) > 3 else None
     return [name for name in (singular, "block", "item") if name and usable(name)]
+
+
+def _maker(lines: list[Line], value: Value) -> Assign | None:
+    """The assignment among lines that makes a value."""
+    return next((line for line in lines if isinstance(line, Assign) and any(t is value for t in line.targets)), None)
 
 
 def _last_assign(lines: list[Line]) -> Assign | None:

@@ -100,7 +100,9 @@ def example_inputs(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     unknown = [name for name in wanted if name not in _MAKERS]
     if unknown or not wanted:
         what = ", ".join(unknown) or "nothing that is required"
-        raise TranslationError(f"no inputs can be made up for {type(module).__name__} ({what}): give a factory in place of the folder")
+        raise TranslationError(
+            f"no inputs can be made up for {type(module).__name__} ({what}): give a factory in place of the folder"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return {name: _MAKERS[name](config) for name in parameters if name in wanted}

@@ -30,12 +30,17 @@ def widened(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class Reference:
-    """A captured graph that torch can run: in float64, or as it stands."""
+    """A graph that torch can run, in float64 or as it stands.
 
-    def __init__(self, captured: Captured, wide: bool = True):
+    It is torch's own exported graph, which no pass of the translator has touched; simplified: the graph that was translated
+    instead, whose nodes the emitted calls name.
+    """
+
+    def __init__(self, captured: Captured, wide: bool = True, simplified: bool = False):
         self.captured = captured
         self.wide = wide
-        self.graph = _runnable(captured.program.graph_module, captured.graph, wide)
+        owner = captured.program.graph_module
+        self.graph = _runnable(owner, captured.graph if simplified else owner.graph, wide)
 
     def run(self, args: tuple, kwargs: Mapping[str, Any], record: frozenset[str] = frozenset()) -> tuple[dict, dict]:
         """The output tensors and numbers by name, and the values of the recorded nodes by node name."""

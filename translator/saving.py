@@ -42,12 +42,7 @@ def save(
     place and then moved there. Raises TranslationError if it exists, unless overwrite.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise TranslationError(f"{target} exists already; to replace it, pass overwrite=True (--overwrite)")
-    if target.exists() and not _is_ours(target):
-        raise TranslationError(
-            f"{target} is not a folder that torch2eqx saved, and is not overwritten; remove it yourself"
-        )
+    require_free(target, overwrite)
     parent = target.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=parent))
@@ -59,6 +54,24 @@ def save(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return target
+
+
+def require_free(target: Path, overwrite: bool) -> None:
+    """Raise TranslationError where target exists, unless overwrite and it is a saved translation or an empty folder."""
+    if not target.exists():
+        return
+    if not overwrite:
+        raise TranslationError(f"{target} exists already; to replace it, pass overwrite=True (--overwrite)")
+    saved = (target / "model.py").is_file() and (target / "report.json").is_file()
+    if not target.is_dir() or not saved and any(target.iterdir()):
+        raise TranslationError(
+            f"{target} is not a folder that torch2eqx saved, and is not overwritten: remove it yourself"
+        )
+
+
+def as_json(report: Mapping[str, Any]) -> str:
+    """The text of report.json."""
+    return json.dumps(report, indent=2) + "\n"
 
 
 def replace_folder(folder: Path, target: Path) -> None:
@@ -77,13 +90,6 @@ def replace_folder(folder: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is one that may be replaced: a saved translation, or an empty one."""
-    return folder.is_dir() and (
-        (folder / "model.py").is_file() and (folder / "report.json").is_file() or not any(folder.iterdir())
-    )
-
-
 def _write(
     folder: Path,
     captured: Captured,
@@ -98,7 +104,7 @@ def _write(
     if emitted.constants:
         checkpoint.write_file(emitted.constants, folder / CONSTANTS_FILE)
     checkpoint.write_file(example_inputs(captured), folder / "inputs.safetensors")
-    (folder / "report.json").write_text(json.dumps(report, indent=2, allow_nan=True) + "\n")
+    (folder / "report.json").write_text(as_json(report))
     (folder / "review.html").write_text(review.page(emitted.source, report, verification))
 
 

@@ -105,7 +105,11 @@ def _made(factory: Callable[[], Any], spec: str) -> Resolved:
             raise TranslationError(f"{spec} returns a module alone: return (module, args), or give it example_inputs")
         example = made.example_inputs
         made = (made, example() if callable(example) else example)
-    if not isinstance(made, tuple) or not 2 <= len(made) <= 3 or not isinstance(made[0], (torch.nn.Module, ExportedProgram)):
+    if (
+        not isinstance(made, tuple)
+        or not 2 <= len(made) <= 3
+        or not isinstance(made[0], (torch.nn.Module, ExportedProgram))
+    ):
         raise TranslationError(f"{spec} returns a {type(made).__name__}, not (module, args) or (module, args, kwargs)")
     module, args, kwargs = (*made, {})[:3]
     if isinstance(args, Mapping) and not kwargs:

@@ -1,5 +1,6 @@
-"""Lifting eqx.nn layers, which take one example, over batches."""
+"""Layers of one example, over batches."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -7,11 +8,11 @@ from jaxtyping import Array
 
 
 def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[Array], Array]:
-    """Lift a layer that takes one example of event_ndim axes over all leading axes."""
+    """Lift an eqx.nn layer, which takes one example of event_ndim axes, over all leading axes."""
 
     def apply(x: Array) -> Array:
-        leading = x.shape[: x.ndim - event_ndim]
-        y = jax.vmap(layer)(x.reshape(-1, *x.shape[x.ndim - event_ndim :]))
+        leading, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
+        y = jax.vmap(layer)(x.reshape(math.prod(leading), *event))
         return y.reshape(*leading, *y.shape[1:])
 
     return apply

@@ -7,7 +7,8 @@ from jaxtyping import Array, Float, Int
 
 def bag_of_index(offsets: Int[Array, " bags"], count: int, bags: int) -> Int[Array, " count"]:
     """Which bag each of count indices belongs to; bags begin at offsets."""
-    return jnp.minimum(jnp.searchsorted(offsets, jnp.arange(count), side="right") - 1, bags - 1)
+    bag = jnp.searchsorted(offsets, jnp.arange(count), side="right") - 1
+    return jnp.minimum(bag, bags - 1).astype(offsets.dtype)
 
 
 def embedding_bag(

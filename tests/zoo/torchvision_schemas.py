@@ -1,8 +1,13 @@
 """Operator schemas that torchvision expects of its C++ extension, so that it imports where only its Python part is installed.
 
 There is no CPU build of torchvision for this torch. Importing this module before torchvision defines the schemas of
-its operators, without kernels: models that call none of them run as usual.
+its operators, without kernels: models that call none of them run as usual. It also lets torchvision be found: `make venv`
+puts it beside the environment's own packages, where transformers would find it, import it without schemas and fail.
 """
+
+import importlib.util
+import sys
+from pathlib import Path
 
 import torch
 
@@ -38,3 +43,6 @@ _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
 for _schema in SCHEMAS:
     if not hasattr(torch.ops.torchvision, _schema.split("(")[0]):
         _LIBRARY.define(_schema)
+
+if importlib.util.find_spec("torchvision") is None:
+    sys.path.append(str(Path(sys.prefix) / "torchvision"))

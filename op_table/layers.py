@@ -1,0 +1,190 @@
+"""torch.nn layers that have a layer of the same meaning in Equinox (or in the prelude), as the op they are exported to.
+
+A layer is recognised by its class and by the only op of its body, and built from that op's arguments alone: an exported
+program has no module objects. Where no constructor says the same, it returns None, and the module gets a class of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from op_table.convolution import conv_transpose_options, per_axis, short
+from op_table.expr import Expr, eqx, prelude, static
+from op_table.prelude.batch_norm import BatchNorm
+from op_table.prelude.convolution import ConvTranspose
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How one torch.nn class, when its body is one op, is built in the emitted file.
+
+    torch_class: the class's full name. op: its op, with the overload. constructor: takes the op's arguments and returns
+    the expression that builds the layer (without its key), or None where that cannot be expressed. event_ndim: how many
+    axes one example has, or a function of the op's arguments that says so; None where the layer takes batches as they are.
+    input: the op's argument that the layer is called with. leaves: the op's argument -> the name of the leaf, where these
+    differ. needs_key: whether the constructor takes a key.
+    """
+
+    torch_class: str
+    op: str
+    constructor: Callable[..., Expr | None]
+    event_ndim: int | None | Callable[..., int]
+    input: str = "input"
+    leaves: Mapping[str, str] = field(default_factory=dict)
+    needs_key: bool = True
+
+
+_layers: dict[tuple[str, str], Layer] = {}
+
+
+def layer(torch_class: str, op: str, **options: Any) -> Callable[[Callable], Callable]:
+    """Register a constructor as that of torch_class exported as op. Raises ValueError if there is one already."""
+
+    def register(constructor: Callable) -> Callable:
+        if (torch_class, op) in _layers:
+            raise ValueError(f"{torch_class} as {op} has a layer already")
+        _layers[torch_class, op] = Layer(torch_class, op, constructor, **options)
+        return constructor
+
+    return register
+
+
+def lookup(torch_class: str, op: str) -> Layer | None:
+    """The layer of a torch class whose body is op alone, or None."""
+    return _layers.get((torch_class, op))
+
+
+def registered() -> list[Layer]:
+    """All layers, sorted by class and op."""
+    return [_layers[key] for key in sorted(_layers)]
+
+
+def _unless(default: Any, **option: Any) -> dict[str, Any]:
+    """A keyword argument, left out where it is the default."""
+    ((name, value),) = option.items()
+    return {} if value == default else {name: value}
+
+
+def _half(x: Expr) -> bool:
+    return x.dtype.itemsize < 4
+
+
+@layer("torch.nn.modules.linear.Linear", "aten.linear.default", event_ndim=1)
+@layer("torch.nn.modules.linear.NonDynamicallyQuantizableLinear", "aten.linear.default", event_ndim=1)
+def linear(input: Expr, weight: Expr, bias: Expr | None = None) -> Expr | None:
+    out_features, in_features = weight.shape
+    return eqx.nn.Linear(in_features, out_features, **_unless(True, use_bias=bias is not None))
+
+
+@layer("torch.nn.modules.sparse.Embedding", "aten.embedding.default", event_ndim=0, input="indices")
+def embedding(weight: Expr, indices: Expr, padding_idx=-1, scale_grad_by_freq=False, sparse=False) -> Expr | None:
+    return eqx.nn.Embedding(*weight.shape)
+
+
+def _conv(name: str) -> Callable[..., Expr | None]:
+    def build(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr | None:
+        out_channels, in_channels, *kernel = weight.shape
+        axes = len(kernel)
+        if isinstance(padding, str):
+            padding = 0 if padding == "valid" else padding.upper()
+        else:
+            padding = short(per_axis(padding, axes))
+        return getattr(eqx.nn, name)(
+            in_channels * groups,
+            out_channels,
+            short(tuple(kernel)),
+            **_unless(1, stride=short(per_axis(stride, axes))),
+            **_unless(0, padding=padding),
+            **_unless(1, dilation=short(per_axis(dilation, axes))),
+            **_unless(1, groups=groups),
+            **_unless(True, use_bias=bias is not None),
+        )
+
+    return build
+
+
+def _conv_transpose(
+    input: Expr, weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+) -> Expr | None:
+    in_channels, out_channels, *kernel = weight.shape
+    options = conv_transpose_options(len(kernel), stride, padding, output_padding, groups, dilation)
+    with_bias = _unless(True, use_bias=bias is not None)
+    return prelude(ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
+
+
+for _n in (1, 2, 3):
+    for _overload in ("default", "padding"):
+        layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_n + 1)(_conv(f"Conv{_n}d"))
+    _op = "aten.conv_transpose1d.default" if _n == 1 else f"aten.conv_transpose{_n}d.input"
+
+    # An example without a batch axis has one axis less than the layer takes.
+    @layer(f"torch.nn.modules.conv.ConvTranspose{_n}d", _op, event_ndim=None)
+    def conv_transpose(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
+        return _conv_transpose(input, weight, *args, **kwargs) if input.ndim == weight.ndim else None
+
+
+@layer(
+    "torch.nn.modules.normalization.LayerNorm",
+    "aten.layer_norm.default",
+    event_ndim=lambda input, normalized_shape, *args, **kwargs: len(normalized_shape),
+    needs_key=False,
+)
+def layer_norm(input: Expr, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True) -> Expr | None:
+    shape = _shape(normalized_shape)
+    if shape is None:
+        return None
+    affine = _unless(True, use_weight=weight is not None) | _unless(True, use_bias=bias is not None)
+    return eqx.nn.LayerNorm(shape, eps=eps, **affine)
+
+
+@layer(
+    "torch.nn.modules.normalization.RMSNorm",
+    "aten.rms_norm.default",
+    event_ndim=lambda input, normalized_shape, *args, **kwargs: len(normalized_shape),
+    needs_key=False,
+)
+def rms_norm(input: Expr, normalized_shape, weight=None, eps=None) -> Expr | None:
+    """None without an eps: torch's then depends on the dtype."""
+    shape = _shape(normalized_shape)
+    if shape is None or eps is None:
+        return None
+    return eqx.nn.RMSNorm(shape, eps=eps, **_unless(True, use_weight=weight is not None), use_bias=False)
+
+
+def _shape(normalized_shape: list) -> int | tuple[int, ...] | None:
+    if not all(map(static, normalized_shape)):
+        return None
+    return normalized_shape[0] if len(normalized_shape) == 1 else tuple(normalized_shape)
+
+
+@layer(
+    "torch.nn.modules.normalization.GroupNorm",
+    "aten.group_norm.default",
+    event_ndim=lambda input, *args, **kwargs: input.ndim - 1,
+    needs_key=False,
+)
+def group_norm(input: Expr, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True) -> Expr | None:
+    if weight is None and bias is None:
+        return eqx.nn.GroupNorm(num_groups, eps=eps, channelwise_affine=False)
+    if weight is None or bias is None:
+        return None
+    return eqx.nn.GroupNorm(num_groups, weight.shape[0], eps=eps)
+
+
+def batch_norm(
+    input: Expr, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True
+) -> Expr | None:
+    """None for what updates or has no running statistics, and in half precision, where the layer would round too often."""
+    if training or running_mean is None or (weight is None) != (bias is None) or _half(input):
+        return None
+    return prelude(BatchNorm)(
+        running_mean.shape[0], **_unless(1e-5, eps=eps), **_unless(True, affine=weight is not None)
+    )
+
+
+for _n in (1, 2, 3):
+    layer(f"torch.nn.modules.batchnorm.BatchNorm{_n}d", "aten.batch_norm.default", event_ndim=None, needs_key=False)(
+        batch_norm
+    )
