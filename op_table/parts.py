@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from op_table.axes import at, positive
-from op_table.dtypes import cast, promoted
-from op_table.expr import Expr, Size, Value, hint, jnp, lax
+from op_table.dtypes import cast, promoted, result_type
+from op_table.expr import Expr, Size, Value, hint, jnp
 from op_table.registry import Unsupported, lowers
 
 
@@ -40,11 +40,6 @@ def narrow(x: Value, dim: int, start: Any, length: Any) -> Expr:
     if isinstance(start, int) and start < 0:
         start = start + x.shape[positive(dim, x.ndim)]
     return slice_(x, dim, start, start + length)
-
-
-@lowers("aten.narrow.Tensor")
-def narrow_at(x: Value, dim: int, start: Expr, length: Any) -> Expr:
-    return lax.dynamic_slice_in_dim(x, start, length, axis=positive(dim, x.ndim))
 
 
 @lowers("aten.slice_scatter.default")
@@ -120,16 +115,11 @@ def unbind(x: Value, dim: int = 0) -> tuple:
 @lowers("aten.cat.default", "aten.concat.default", "aten.concatenate.default")
 def cat(tensors: list, dim: int = 0) -> Expr:
     # torch passes over an empty array of one axis, whatever the others' shapes, but for its dtype.
-    arrays = [
-        array
-        for array, x in zip(promoted(*tensors), tensors, strict=True)
-        if not (x.ndim == 1 and x.shape[0] == 0) or len(tensors) == 1
-    ]
-    if not arrays:
-        return promoted(*tensors)[0]
+    kept = [x for x in tensors if not (x.ndim == 1 and x.shape[0] == 0)] or tensors[:1]
+    arrays = promoted(*kept) if len(kept) == len(tensors) else [cast(x, result_type(*tensors)) for x in kept]
     if len(arrays) == 1:
         return arrays[0]
-    return jnp.concatenate(arrays, axis=dim) if dim else jnp.concatenate(arrays)
+    return jnp.concatenate(list(arrays), **({"axis": dim} if dim else {}))
 
 
 @lowers("aten.stack.default")

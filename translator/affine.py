@@ -469,11 +469,13 @@ def _embed_once(graph: Graph, node: Node, known: dict[Node, Affine]) -> None:
     if formula is None or not formula.uniform or not formula.base.is_Integer or not formula.steps:
         return
     value = node.meta["val"]
+    stack = dict(list((node.meta.get("nn_module_stack") or {}).items())[:-1])
+    around = {**node.meta, "nn_module_stack": stack}  # the index and the broadcasting are the caller's, not the layer's
     with graph.inserting_before(node):
         index = graph.call_function(aten.full.default, ([], int(formula.base)), {"dtype": indices.meta["val"].dtype})
-        index.meta = {**node.meta, "val": torch.empty((), dtype=indices.meta["val"].dtype, device="meta")}
+        index.meta = {**around, "val": torch.empty((), dtype=indices.meta["val"].dtype, device="meta")}
         row = graph.call_function(aten.embedding.default, (weight, index))
         row.meta = {**node.meta, "val": weight.meta["val"][0]}
         wide = graph.call_function(aten.expand.default, (row, list(value.shape)))
-        wide.meta = dict(node.meta)
+        wide.meta = around
     node.replace_all_uses_with(wide)

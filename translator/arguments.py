@@ -61,7 +61,7 @@ def _find(definition: Definition, column: list) -> Argument | None:
 def _multiple(definition: Definition, column: list) -> Operation | None:
     for argument in definition.arguments:
         pairs = [(a, b) for a, b in zip(argument.values, column, strict=True) if ANY.value not in (a, b)]
-        if len(pairs) == len(column) and all(type(a) is int and type(b) is int for a, b in pairs):
+        if len(set(pairs)) > 1 and all(type(a) is int and type(b) is int for a, b in pairs):
             for factor in _MULTIPLES:
                 if all(b == factor * a for a, b in pairs):
                     return Operation("*", (factor, Name(argument.name)))

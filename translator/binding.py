@@ -45,7 +45,8 @@ _origins: weakref.WeakKeyDictionary[type, Origin] = weakref.WeakKeyDictionary()
 def instantiate(source: str, constants: Mapping[str, torch.Tensor] | None = None) -> ModuleType:
     """Run an emitted source as a module of its own, with the constants that belong beside it.
 
-    The module is forgotten once nothing refers to it; until then tracebacks show its lines.
+    It stays in sys.modules, so that tracebacks show its lines and its classes can be looked up; JAX's registry of pytrees holds
+    on to every class of an Equinox module anyway.
     """
     name = f"torch2eqx_emitted_{next(_numbers)}"
     module = ModuleType(name)
@@ -54,13 +55,13 @@ def instantiate(source: str, constants: Mapping[str, torch.Tensor] | None = None
             checkpoint.write_file(constants, Path(folder, CONSTANTS_FILE))
         filename = str(Path(folder, f"{name}.py"))
         module.__file__ = filename
-        sys.modules[name] = module  # dataclasses look the module of a class up while it is made
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        sys.modules[name] = module
         try:
             exec(compile(source, filename, "exec"), module.__dict__)
-        finally:
+        except BaseException:
             del sys.modules[name]
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    weakref.finalize(module.bind, linecache.cache.pop, filename, None)
+            raise
     return module
 
 

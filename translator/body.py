@@ -180,7 +180,7 @@ class Bodies:
         if module.kind == LAYER:
             node = call.items[0]
             assert isinstance(node, Node) and module.layer is not None
-            x = self.operand(node.all_input_nodes[0])
+            x = self.operand(node.args[module.layer.input])
             leaf = Leaf(module.path)
             expr = lift(leaf, x.ndim, module.layer.event_ndim)(x)
             body.statements.append(Statement((self.operand(node),), expr, node, call, groups, body.call.frame))

@@ -6,12 +6,10 @@ autocast off are inlined; what a module returns in classes that torch does not k
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import sympy
@@ -25,6 +23,7 @@ from translator import pytrees
 from translator.captured import Captured
 from translator.errors import CaptureError
 from translator.functionalise import replace_in_place
+from translator.logs import quiet
 
 _INLINED = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 
@@ -128,20 +127,9 @@ def _all_dynamic(module: torch.nn.Module, args: tuple, kwargs: dict) -> Any:
 
 def _quietly(function: Any) -> Any:
     """torch.export logs and warns about what it then handles."""
-    with warnings.catch_warnings(), _silenced("torch.fx.experimental.symbolic_shapes"), _silenced("torch.export"):
+    with warnings.catch_warnings(), quiet("torch.fx.experimental.symbolic_shapes"), quiet("torch.export"):
         warnings.simplefilter("ignore")
         return function()
-
-
-@contextlib.contextmanager
-def _silenced(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def explain(error: Exception) -> str:

@@ -14,7 +14,10 @@ _LEFT_TO_JAX = {"key", "dtype", "inference"}
 @functools.cache
 def _parameters(function: Any) -> tuple[inspect.Parameter, ...]:
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        if inspect.isclass(function):  # an eqx.Module's own signature is that of its metaclass
+            parameters = list(inspect.signature(function.__init__).parameters.values())[1:]
+        else:
+            parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return ()
     return tuple(p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
@@ -33,10 +36,15 @@ def full_call(call: Call) -> Call:
         if position < len(call.args) or parameter.name in _LEFT_TO_JAX:
             continue
         if parameter.name in given:
-            kwargs.append((parameter.name, given[parameter.name]))
+            kwargs.append((parameter.name, _plain(given[parameter.name])))
         elif parameter.default is not parameter.empty:
-            kwargs.append((parameter.name, parameter.default))
+            kwargs.append((parameter.name, _plain(parameter.default)))
     return Call(call.function, call.args, tuple(kwargs))
+
+
+def _plain(value: Any) -> Any:
+    """One number for all axes where every axis has the same: `stride=2` for `stride=(2, 2)`."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 and isinstance(value[0], int) else value
 
 
 def short_call(call: Call) -> Call:
@@ -49,6 +57,7 @@ def short_call(call: Call) -> Call:
 
 
 def _is_default(value: Any, default: Any) -> bool:
+    default = _plain(default)
     return (
         type(value) is type(default)
         and isinstance(value, (bool, int, float, str, type(None), tuple))

@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from op_table import registry
+from translator.logs import quiet
 from translator.lower import op_name
 
 _DEPTH = 4
@@ -61,7 +62,7 @@ def _replace(graph: Graph, node: Node) -> bool:
         return function(*args, **kwargs)
 
     try:
-        with mode:
+        with mode, quiet("torch._subclasses.fake_tensor"):
             traced = make_fx(run, tracing_mode="fake", _allow_non_fake_inputs=True)(*fakes)
     except Exception:  # what torch cannot decompose here is reported as unsupported by lowering
         return False

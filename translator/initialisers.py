@@ -32,7 +32,7 @@ class Initialiser:
         self.printer = file.printer(lambda value: value.name)
         self.array_places: dict[str, tuple] = {}
         self._find_array_places(self.module, iter(definition.places))
-        self.places = iter(definition.places)
+        self.position = 0
         self.keys = 0
 
     def _find_array_places(self, entry: Module, places: Iterator[Any]) -> None:
@@ -174,28 +174,42 @@ class Initialiser:
 
     def _container(self, entry: Module, name: str) -> str:
         children = _children(entry)
-        repeated = self._repeated(entry, children, name)
-        if repeated is not None:
+        if entry.kind == TUPLE and (repeated := self._repeated(children, name)) is not None:
             return repeated
+        if entry.kind == TUPLE:
+            return f"({', '.join(self._runs(children, name))}{',' if len(children) == 1 else ''})"
         built = [self._build(child, child_name) for child_name, child in _named_children(entry)]
         if entry.kind == DICT:
             return "{" + ", ".join(f"{n!r}: {b}" for (n, _), b in zip(_named_children(entry), built, strict=True)) + "}"
-        return f"({', '.join(built)}{',' if len(built) == 1 else ''})"
+        raise AssertionError(f"{entry.path} is no container")
 
-    def _repeated(self, entry: Module, children: list, name: str) -> str | None:
+    def _runs(self, children: list, name: str) -> list[str]:
+        """The items of a tuple; three or more equal ones in a row as a comprehension."""
+        items: list[str] = []
+        while children:
+            for count in range(len(children), 2, -1):
+                repeated = self._repeated(children[:count], name)
+                if repeated is not None:
+                    items.append(f"*{repeated.removeprefix('tuple')}")
+                    break
+            else:
+                count = 1
+                items.append(self._build(children[0], name))
+            children = children[count:]
+        return items
+
+    def _repeated(self, children: list, name: str) -> str | None:
         """A tuple of equal children as a comprehension."""
-        if entry.kind != TUPLE or len(children) < 2 or any(isinstance(c, Array) or _nothing(c) for c in children):
+        if len(children) < 2 or any(isinstance(c, Array) or _nothing(c) for c in children):
             return None
-        saved, keys = list(self.places), self.keys
-        self.places = iter(saved)
-        built = []
+        position, keys, built = self.position, self.keys, []
         for child in children:
             self.keys = keys
             built.append(self._build(child, name))
-        one = self.keys - keys
-        if len(set(built)) > 1 or one > 1:
-            self.places, self.keys = iter(saved), keys
-            return None
+            one = self.keys - keys
+            if built[-1] != built[0] or one > 1:
+                self.position, self.keys = position, keys
+                return None
         self.keys = keys
         if one == 0:
             return f"tuple({built[0]} for _ in range({len(children)}))"
@@ -203,7 +217,8 @@ class Initialiser:
         return f"tuple({built[0].replace(key, 'k')} for k in jax.random.split({key}, {len(children)}))"
 
     def _place(self) -> Any:
-        return next(self.places)
+        self.position += 1
+        return self.definition.places[self.position - 1]
 
     def _placed(self, call: Call) -> Call:
         return replace_numbers(call, lambda number: self._place())

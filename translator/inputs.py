@@ -39,8 +39,7 @@ def resized(captured: Captured) -> Iterator[Case]:
     The lengths lie within the program's range constraints. The first differs by another amount on every axis, so that
     two axes of one example length cannot stand for each other unseen.
     """
-    symbols = sorted(captured.hints, key=str)
-    hints = {symbol: int(captured.hints[symbol]) for symbol in symbols}
+    hints = {symbol: int(length) for symbol, length in captured.hints.items()}
     steps = [{s: n + 1 + i for i, (s, n) in enumerate(hints.items())}, {s: 2 * n for s, n in hints.items()}]
     steps += [{s: n + 1 for s, n in hints.items()}]
     steps += [{**hints, s: 2 * n} for s, n in hints.items()] + [{**hints, s: n + 1} for s, n in hints.items()]

@@ -20,6 +20,7 @@ class Assign:
     node: Node | None = None
     frame: int = 0
     field: str | None = None
+    child_frame: int = 0
 
 
 @dataclass(eq=False)

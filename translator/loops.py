@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from op_table.expr import Call, Name, Subscript, Value, children, rebuild, transform, values
+from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, Value, children, rebuild, transform, values
 from translator.body import Leaf
 from translator.lines import Assign, For, Line, reads, rewrite, writes
 from translator.modules import TUPLE, Module
@@ -266,13 +266,15 @@ class _Match:
 def _text(part: Any) -> Any:
     if isinstance(part, Name):
         return part.text
-    return getattr(part, "function", part) if hasattr(part, "function") else (type(part).__name__, repr(part))
+    return part.function if isinstance(part, Prelude) else (type(part).__name__, repr(part))
 
 
 def _head(part: Any) -> Any:
     if isinstance(part, Call):
         return len(part.args), [name for name, _ in part.kwargs]
-    return getattr(part, "symbol", None), part.__dict__.get("attribute") if hasattr(part, "__dict__") else None
+    if isinstance(part, Operation):
+        return part.symbol
+    return part.attribute if isinstance(part, Attribute) else list(part) if isinstance(part, dict) else None
 
 
 def _leaves(line: Line) -> list[str]:
@@ -281,7 +283,7 @@ def _leaves(line: Line) -> list[str]:
 
 def _copy(line: Line) -> Line:
     if isinstance(line, Assign):
-        return Assign(list(line.targets), line.expr, line.node, line.frame, line.field)
+        return Assign(list(line.targets), line.expr, line.node, line.frame, line.field, line.child_frame)
     if isinstance(line, For):
         return For(line.items, list(line.iterables), [_copy(inner) for inner in line.lines], line.carried, line.collected)
     return line

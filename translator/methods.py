@@ -97,7 +97,8 @@ class Method:
         field = None
         if statement.call is not None:
             field = next((p for p in reversed(statement.call.path.split(".")) if not p.isdecimal()), "output")
-        return Assign(list(statement.targets), expr, statement.node, statement.frame, field)
+        child = statement.call.frame if statement.call is not None else 0
+        return Assign(list(statement.targets), expr, statement.node, statement.frame, field, child)
 
     # Shapes.
 
@@ -117,7 +118,7 @@ class Method:
             transform(expr, count)
         for name, value in shaped.items():
             axes = sorted(axis for n, axis in found if n == name)
-            if len(axes) < 2 and found[name, axes[0]] < 2:
+            if len(axes) < 2 and found[name, axes[0]] < 2 and not self._outlives(value, lines):
                 continue
             lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
             for axis in axes:
@@ -131,6 +132,14 @@ class Method:
             rewrite(lines, change)
             after[:] = [transform(expr, change) for expr in after]
             block.insert(position, _unpack(value, lengths))
+
+    def _outlives(self, value: Value, lines: list[Line]) -> bool:
+        """Whether a length of an argument is read in a later line than the argument itself, which would keep its name from being reused."""
+        if value.name not in {v.name for v in self.body.inputs}:
+            return False
+        whole = [i for i, line in enumerate(lines) if _reads_whole(line, value)]
+        lengths = [i for i, line in enumerate(lines) if any(v.name == value.name for v in reads(line))]
+        return bool(whole) and max(lengths) > max(whole)
 
     # Names.
 
@@ -246,8 +255,24 @@ def _is_length(part: Any) -> bool:
     )
 
 
+def _reads_whole(line: Line, value: Value) -> bool:
+    """Whether a line reads more of a value than its lengths."""
+    count = sum(v.name == value.name for v in reads(line))
+    found = 0
+
+    def look(part: Any) -> Any:
+        nonlocal found
+        found += _is_length(part) and part.value.value.name == value.name
+        return part
+
+    rewrite([line], look)
+    return count > found
+
+
 def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
     last = max(lengths)
+    if len(lengths) == 1 and value.ndim != 1:
+        return Assign([lengths[last]], Subscript(Attribute(value, "shape"), last))
     count = value.ndim if value.ndim - last <= 2 else last + 1
     shape: Any = Attribute(value, "shape")
     line = Assign([lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)])

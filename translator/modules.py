@@ -46,6 +46,7 @@ class LayerUse:
     constructor: Expr
     event_ndim: int | None
     needs_key: bool
+    input: int = 0  # the position of the op's argument that the layer is called with
 
 
 @dataclass(eq=False)
@@ -150,8 +151,10 @@ def _layer(module: Module, captured: Captured, sizes: Sizes) -> LayerUse | None:
         names = [argument.name for argument in node.target._schema.arguments]
         given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
         own = {}
-        for name, arg in list(given.items())[1:]:
-            if isinstance(arg, torch.fx.Node):
+        if not isinstance(given.get(layer.input), torch.fx.Node):
+            return None
+        for name, arg in given.items():
+            if isinstance(arg, torch.fx.Node) and name != layer.input:
                 target = captured.targets.get(arg.name)
                 if target != f"{module.path}.{layer.leaves.get(name, name)}":
                     return None
@@ -163,7 +166,7 @@ def _layer(module: Module, captured: Captured, sizes: Sizes) -> LayerUse | None:
         if constructor is None:
             return None
         event = layer.event_ndim(*args, **kwargs) if callable(layer.event_ndim) else layer.event_ndim
-        found.append((key(constructor), LayerUse(constructor, event, layer.needs_key)))
+        found.append((key(constructor), LayerUse(constructor, event, layer.needs_key, names.index(layer.input))))
     first = found[0]
     return first[1] if all(k == first[0] and use.event_ndim == first[1].event_ndim for k, use in found) else None
 

@@ -18,6 +18,7 @@ RESERVED = {
     "max", "min", "tuple", "list", "dict", "zip", "range", "slice", "iter", "next", "print", "type", "set", "sum", "abs", "str",
 }  # fmt: skip
 
+_GENERIC = {"x", "out", "output", "input", "hidden_states", "y", "z"}
 _PLAIN = ("x", "y", "z", "u", "v", "w")
 
 
@@ -39,13 +40,16 @@ def source_name(node: Node | None, frame: int) -> str | None:
     return None
 
 
-def call_name(node: Node | None, frame: int) -> list[str | None]:
-    """What the source calls the results of a child's call: the targets of the line at frame that makes the call."""
-    if node is None:
-        return []
-    trace = provenance.frames(node)
-    if 0 <= frame < len(trace):
-        return provenance.targets(trace[frame]) or []
+def call_name(node: Node | None, frame: int, child: int) -> list[str | None]:
+    """What the source calls the results of a child's call: the targets of the line that makes the call.
+
+    frame and child are the depths in the stack trace of the calling code and of the child's own.
+    """
+    trace = provenance.frames(node) if node is not None else ()
+    for depth in range(min(child, len(trace)) - 1, max(frame, 0) - 1, -1):
+        found = None if trace[depth].in_torch else provenance.targets(trace[depth])
+        if found is not None:
+            return found
     return []
 
 
@@ -123,9 +127,9 @@ class Namer:
             if isinstance(line, For):
                 for variable, value in line.carried:
                     made = _maker(line.lines, value)
-                    names = self._candidates(made, made.targets.index(value)) if made is not None else []
-                    if names:
-                        self.hints.setdefault(variable.name, names[0])
+                    name = _called(made, made.targets.index(value)) if made is not None else None
+                    if name:
+                        self.hints.setdefault(variable.name, name)
                 self._hint_carried(line.lines)
 
     def _measure(self, lines: list[Line]) -> None:
@@ -183,6 +187,8 @@ class Namer:
             if target is None or target.name in self.names:
                 continue
             hint = self.hints.get(target.name)
+            if hint is None and "__carried" in target.name:
+                hint = next(iter(self._dying(line)), None)
             self._give(target, *([hint] if hint else []), *self._candidates(line, position))
 
     def _candidates(self, line: Assign | None, position: int) -> list[str]:
@@ -190,12 +196,18 @@ class Namer:
             return []
         names: list[str | None] = []
         if line.field is not None:
-            called = call_name(line.node, line.frame)
+            called = call_name(line.node, line.frame, line.child_frame)
             names.append(called[position] if position < len(called) else None)
+            names += [name for name in self._dying(line) if name in _GENERIC and len(line.targets) == 1]
             names.append(line.field if len(line.targets) == 1 else f"{line.field}_{position}")
         else:
             names.append(source_name(line.node, line.frame))
+            names += self._dying(line)[:1] if names == [None] else []
         return [name for name in names if name and usable(name)]
+
+    def _dying(self, line: Line) -> list[str]:
+        """The names of values that a line reads for the last time."""
+        return [self.names[v.name] for v in reads(line) if v.name in self.names and self.last.get(v.name, 0) <= self.clock]
 
     def _give(self, value: Value, *candidates: str) -> None:
         for name in [*candidates, *([] if candidates else _PLAIN)]:
@@ -228,6 +240,15 @@ def item_names(line: For, item: Value) -> list[str]:
     field = next((part for part in reversed(getattr(item, "path", "").split(".")) if not part.isdecimal()), "")
     singular = field[:-1] if field.endswith("s") and len(field) > 3 else None
     return [name for name in (singular, "block", "item") if name and usable(name)]
+
+
+def _called(line: Assign, position: int) -> str | None:
+    """What the source calls one result of a line."""
+    if line.field is None:
+        return source_name(line.node, line.frame)
+    names = call_name(line.node, line.frame, line.child_frame)
+    name = names[position] if position < len(names) else None
+    return name if name and usable(name) else None
 
 
 def _maker(lines: list[Line], value: Value) -> Assign | None:

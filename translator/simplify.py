@@ -51,6 +51,8 @@ def simplify(captured: Captured) -> Graph:
     decompose_unknown(graph)
     drop_identities(graph)
     drop_expands(graph)
+    extend_concatenations(graph)
+    lift_joins(graph)
     graph.eliminate_dead_code()
     return graph
 
@@ -155,3 +157,43 @@ def _broadcast(shapes: list) -> tuple:
         wide = [size for size in sizes if not (isinstance(size, int) and size == 1)]
         result.append(wide[0] if wide else 1)
     return tuple(result)
+
+
+def extend_concatenations(graph: Graph) -> None:
+    """cat([a, b, c]) after cat([a, b]) is cat([cat([a, b]), c]): what grows step by step is joined step by step."""
+    known: dict[tuple, Node] = {}
+    for node in list(graph.nodes):
+        if packet(node) != "cat" or node.kwargs or not isinstance(node.args[0], (list, tuple)):
+            continue
+        dim = node.args[1] if len(node.args) > 1 else 0
+        inputs = tuple(node.args[0])
+        if len(inputs) == 1:
+            if same_value(node, inputs[0]):
+                known[dim, inputs] = inputs[0]
+                node.replace_all_uses_with(inputs[0])
+                graph.erase_node(node)
+            continue
+        for length in range(len(inputs) - 1, 1, -1):
+            before = known.get((dim, inputs[:length]))
+            if before is not None:
+                node.args = ([before, *inputs[length:]], *node.args[1:])
+                break
+        known[dim, inputs] = node
+
+
+def lift_joins(graph: Graph) -> None:
+    """A join of several arrays that a module does first, and that alone reads them there, is done by its caller.
+
+    So the module takes one array, however many were joined, and its instances can share a class.
+    """
+    for node in graph.nodes:
+        stack = node.meta.get("nn_module_stack") or {}
+        if packet(node) not in ("cat", "stack") or len(stack) < 2:
+            continue
+        key = next(reversed(stack))
+        inputs = node.all_input_nodes
+        inside = [n for n in graph.nodes if key in (n.meta.get("nn_module_stack") or {})]
+        first = next((n for n in inside if isinstance(n.meta.get("val"), torch.Tensor)), None)
+        others = set(inside) - {node}
+        if first is node and len(inputs) > 1 and not any(user in others for n in inputs for user in n.users):
+            node.meta["nn_module_stack"] = dict(list(stack.items())[:-1])

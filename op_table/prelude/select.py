@@ -18,3 +18,12 @@ def safe_softmax(x: Shaped[Array, "..."], axis: int) -> Array:
     """torch's softmax for attention: rows that are -inf throughout give zeros, not NaN."""
     masked = jnp.all(x == -jnp.inf, axis=axis, keepdims=True)
     return jnp.where(masked, 0, jax.nn.softmax(x, axis=axis))
+
+
+def masked_put(
+    x: Shaped[Array, "..."], mask: Bool[Array, "..."], rows: Shaped[Array, "n ..."]
+) -> Array:
+    """torch's x[mask] = rows: the places where mask holds take the rows, in order."""
+    place = jnp.cumsum(mask.ravel()).reshape(mask.shape) - 1
+    wide = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+    return jnp.where(wide, rows[place], x)

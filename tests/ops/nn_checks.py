@@ -17,7 +17,7 @@ def as_double(x: torch.Tensor) -> torch.Tensor:
     return x.double() if x.is_floating_point() else x
 
 
-def check_both(function: Callable, *tensors: torch.Tensor, op: str, tolerance: float | None = None) -> None:
+def check_both(function: Callable, *tensors: torch.Tensor, op: str | None, tolerance: float | None = None) -> None:
     """harness.check in float32, and in float64 with JAX in its 64-bit mode at 1e-12."""
     check(function, *tensors, op=op, tolerance=tolerance)
     with jax.enable_x64(True):

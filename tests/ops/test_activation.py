@@ -35,8 +35,8 @@ PLAIN = {
 
 
 def test_plain():
-    # hardswish, hardsigmoid multiply by 1/6 where torch divides.
-    check_both([(f"aten.{n}.default", f, [X]) for n, f in PLAIN.items()], tolerance=1e-11)
+    # Past its threshold of 20 torch's softplus is x itself, 2e-9 off.
+    check_both([(f"aten.{n}.default", f, [X]) for n, f in PLAIN.items()], tolerance=1e-10)
     finite = ("mish", "silu", "gelu", "hardswish")  # of infinity times zero
     check_table([(f"aten.{n}.default", f, [EDGES]) for n, f in PLAIN.items() if n not in finite])
     check_table([(f"aten.{n}.default", f, [EDGES[[1, 2, 3, 5]]]) for n, f in PLAIN.items() if n in finite])

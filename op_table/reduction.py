@@ -1,0 +1,261 @@
+"""Ops that make one value of many along axes: sums, extremes, moments, norms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from op_table.axes import given, number, reduced
+from op_table.dtypes import cast, inexact
+from op_table.expr import Expr, jax, jnp, prelude
+from op_table.prelude import order
+from op_table.registry import Unsupported, lowers
+
+INT64 = np.dtype("int64")
+
+
+def over(x: Expr, dim: Any, keepdim: bool = False) -> dict[str, Any]:
+    """The keyword arguments of a reduction."""
+    return given(axis=reduced(dim, x.ndim), keepdims=keepdim)
+
+
+def widened(x: Expr, dtype: np.dtype | None) -> Expr:
+    """x as sums and products take it: torch adds up integers as int64, where JAX keeps unsigned ones unsigned."""
+    return cast(x, INT64) if dtype is None and x.dtype.kind == "u" else cast(x, dtype)
+
+
+@lowers("aten.sum.default")
+def sum_all(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.sum(widened(x, dtype))
+
+
+@lowers("aten.sum.dim_IntList")
+def sum_dim(x: Expr, dim: Any, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.sum(widened(x, dtype), **over(x, dim, keepdim))
+
+
+@lowers("aten.nansum.default")
+def nansum(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.nansum(widened(x, dtype), **over(x, dim, keepdim))
+
+
+@lowers("aten.mean.default")
+def mean(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.mean(cast(x, dtype))
+
+
+@lowers("aten.mean.dim")
+def mean_dim(x: Expr, dim: Any, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.mean(cast(x, dtype), **over(x, dim, keepdim))
+
+
+@lowers("aten.nanmean.default")
+def nanmean(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.nanmean(cast(x, dtype), **over(x, dim, keepdim))
+
+
+@lowers("aten.prod.default")
+def prod(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.prod(widened(x, dtype))
+
+
+@lowers("aten.prod.dim_int")
+def prod_dim(x: Expr, dim: int, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return jnp.prod(widened(x, dtype), **over(x, dim, keepdim))
+
+
+@lowers("aten.max.default")
+def max_all(x: Expr) -> Expr:
+    return jnp.max(x)
+
+
+@lowers("aten.min.default")
+def min_all(x: Expr) -> Expr:
+    return jnp.min(x)
+
+
+@lowers("aten.amax.default")
+def amax(x: Expr, dim: Any = (), keepdim: bool = False) -> Expr:
+    return jnp.max(x, **over(x, list(dim), keepdim))
+
+
+@lowers("aten.amin.default")
+def amin(x: Expr, dim: Any = (), keepdim: bool = False) -> Expr:
+    return jnp.min(x, **over(x, list(dim), keepdim))
+
+
+@lowers("aten.aminmax.default")
+def aminmax(x: Expr, *, dim: int | None = None, keepdim: bool = False) -> tuple:
+    return jnp.min(x, **over(x, dim, keepdim)), jnp.max(x, **over(x, dim, keepdim))
+
+
+@lowers("aten.max.dim")
+def max_dim(x: Expr, dim: int, keepdim: bool = False) -> tuple:
+    return jnp.max(x, **over(x, dim, keepdim)), argmax(x, dim, keepdim)
+
+
+@lowers("aten.min.dim")
+def min_dim(x: Expr, dim: int, keepdim: bool = False) -> tuple:
+    return jnp.min(x, **over(x, dim, keepdim)), argmin(x, dim, keepdim)
+
+
+@lowers("aten.argmax.default")
+def argmax(x: Expr, dim: int | None = None, keepdim: bool = False) -> Expr:
+    return jnp.argmax(x, **over(x, dim, keepdim))
+
+
+@lowers("aten.argmin.default")
+def argmin(x: Expr, dim: int | None = None, keepdim: bool = False) -> Expr:
+    return jnp.argmin(x, **over(x, dim, keepdim))
+
+
+def _truth(function: Expr):
+    def rule(x: Expr, dim: Any = None, keepdim: bool = False) -> Expr:
+        result = function(x, **over(x, dim, keepdim))
+        # torch keeps uint8, which was once its bool.
+        return cast(result, x.dtype) if x.dtype == np.uint8 else result
+
+    return rule
+
+
+for _name, _function in {"any": jnp.any, "all": jnp.all}.items():
+    lowers(f"aten.{_name}.default", f"aten.{_name}.dim", f"aten.{_name}.dims")(_truth(_function))
+
+
+@lowers("aten.count_nonzero.default", "aten.count_nonzero.dim_IntList")
+def count_nonzero(x: Expr, dim: Any = None) -> Expr:
+    return jnp.count_nonzero(x, **over(x, dim))
+
+
+def moment(function: Expr, x: Expr, dim: Any, correction: Any, keepdim: bool) -> Expr:
+    """A variance or standard deviation: torch divides by n - 1 unless told otherwise."""
+    correction = 1 if correction is None else correction
+    if isinstance(correction, float) and correction.is_integer():
+        correction = int(correction)
+    return function(x, **given(ddof=correction or None), **over(x, dim, keepdim))
+
+
+def _moments(name: str, function: Expr) -> None:
+    """Registers a moment, and the moment with the mean, under torch's three ways to say the correction."""
+
+    def everything(x: Expr, unbiased: bool = True) -> Expr:
+        return moment(function, x, None, int(unbiased), False)
+
+    def along(x: Expr, dim: Any, unbiased: bool = True, keepdim: bool = False) -> Expr:
+        return moment(function, x, dim, int(unbiased), keepdim)
+
+    def corrected(x: Expr, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Expr:
+        return moment(function, x, dim, correction, keepdim)
+
+    def everything_mean(x: Expr, unbiased: bool = True) -> tuple:
+        return everything(x, unbiased), jnp.mean(x)
+
+    def along_mean(x: Expr, dim: Any, unbiased: bool = True, keepdim: bool = False) -> tuple:
+        return along(x, dim, unbiased, keepdim), jnp.mean(x, **over(x, dim, keepdim))
+
+    def corrected_mean(x: Expr, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> tuple:
+        return corrected(x, dim, correction=correction, keepdim=keepdim), jnp.mean(x, **over(x, dim, keepdim))
+
+    lowers(f"aten.{name}.default")(everything)
+    lowers(f"aten.{name}.dim")(along)
+    lowers(f"aten.{name}.correction")(corrected)
+    lowers(f"aten.{name}_mean.default")(everything_mean)
+    lowers(f"aten.{name}_mean.dim")(along_mean)
+    lowers(f"aten.{name}_mean.correction")(corrected_mean)
+
+
+_moments("var", jnp.var)
+_moments("std", jnp.std)
+
+
+@lowers("aten.norm.Scalar")
+def norm(x: Expr, p: Any = 2) -> Expr:
+    return vector_norm(x, p)
+
+
+@lowers("aten.norm.ScalarOpt_dim")
+def norm_dim(x: Expr, p: Any, dim: Any, keepdim: bool = False) -> Expr:
+    return vector_norm(x, 2 if p is None else p, dim, keepdim)
+
+
+@lowers("aten.norm.ScalarOpt_dim_dtype", "aten.norm.ScalarOpt_dtype")
+def norm_dtype(x: Expr, p: Any, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+    return vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
+
+
+@lowers("aten.frobenius_norm.dim")
+def frobenius_norm(x: Expr, dim: Any, keepdim: bool = False) -> Expr:
+    return vector_norm(x, 2, dim, keepdim)
+
+
+@lowers("aten.linalg_vector_norm.default")
+def vector_norm(
+    x: Expr, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None
+) -> Expr:
+    """The norm of the elements along axes, which are one vector, however many axes there are."""
+    x = cast(x, dtype)
+    options = over(x, dim, keepdim)
+    axis = options.get("axis")
+    if isinstance(ord, float) and math.isfinite(ord) and ord.is_integer():
+        ord = int(ord)
+    if ord == 2 and (not isinstance(axis, tuple) or len(axis) < 3) and (axis is not None or not keepdim):
+        return jnp.linalg.norm(x, **options)
+    return jnp.linalg.vector_norm(x, **({} if ord == 2 else {"ord": number(ord, x.dtype)}), **options)
+
+
+@lowers("aten.dist.default")
+def dist(x: Expr, other: Expr, p: Any = 2) -> Expr:
+    return vector_norm(x - other, p)
+
+
+@lowers("aten.logsumexp.default", "aten.special_logsumexp.default")
+def logsumexp(x: Expr, dim: Any, keepdim: bool = False) -> Expr:
+    return jax.nn.logsumexp(inexact(x), **over(x, dim, keepdim))
+
+
+@lowers("aten.median.default")
+def median(x: Expr) -> Expr:
+    return prelude(order.median)(x.ravel(), 0)[0]
+
+
+@lowers("aten.median.dim")
+def median_dim(x: Expr, dim: int, keepdim: bool = False) -> Expr:
+    return prelude(order.median)(x, dim, **given(keepdims=keepdim))
+
+
+@lowers("aten.nanmedian.default")
+def nanmedian(x: Expr) -> Expr:
+    return prelude(order.median)(x.ravel(), 0, ignore_nan=True)[0]
+
+
+@lowers("aten.nanmedian.dim")
+def nanmedian_dim(x: Expr, dim: int, keepdim: bool = False) -> Expr:
+    return prelude(order.median)(x, dim, ignore_nan=True, **given(keepdims=keepdim))
+
+
+@lowers("aten.mode.default")
+def mode(x: Expr, dim: int = -1, keepdim: bool = False) -> Expr:
+    return prelude(order.mode)(x, dim, **given(keepdims=keepdim))
+
+
+def _quantile(function: Expr):
+    def rule(x: Expr, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Expr:
+        method = {} if interpolation == "linear" else {"method": interpolation}
+        if interpolation == "nearest":
+            raise Unsupported("quantile with interpolation='nearest': JAX rounds ties another way")
+        return function(x, q, **over(x, dim, keepdim), **method)
+
+    return rule
+
+
+for _name, _function in {"quantile": jnp.quantile, "nanquantile": jnp.nanquantile}.items():
+    lowers(f"aten.{_name}.default", f"aten.{_name}.scalar")(_quantile(_function))
+
+
+@lowers("aten.histc.default")
+def histc(x: Expr, bins: int = 100, min: Any = 0, max: Any = 0) -> Expr:
+    if min == max:
+        raise Unsupported("histc without bounds takes them from the values, and from neither where they are all equal")
+    return cast(jnp.histogram(x, bins, (min, max))[0], x.dtype)

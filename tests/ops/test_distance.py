@@ -1,0 +1,48 @@
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+import torch.nn.functional as F
+
+from op_table.prelude import distance
+from tests.ops.harness import check
+from tests.ops.nn_checks import check_both
+
+PS = [0.0, 1.0, 2.0, 3.5, float("inf")]
+
+
+@pytest.mark.parametrize("p", PS)
+def test_distances(p):
+    x, y = torch.randn(2, 5, 4), torch.randn(2, 3, 4)
+    check_both(lambda x, y: torch.cdist(x, y, p), x, y, op="aten.cdist.default")
+    check(lambda x: F.pdist(x, p), x[0], op="aten.pdist.default")
+    if p:
+        check_both(lambda x, y: F.pairwise_distance(x, y, p), x[:, :3], y, op="aten.pairwise_distance.default")
+        check(lambda x: torch.renorm(x, p, 1, 2.0), x, op="aten.renorm.default")
+
+
+def test_cdist_of_many_rows_broadcasts_over_batches():
+    check(torch.cdist, torch.randn(3, 1, 30, 4), torch.randn(2, 31, 4), op="aten.cdist.default")
+
+
+def test_pairwise_distance_of_a_vector_and_rows():
+    op = "aten.pairwise_distance.default"
+    check(lambda x, y: F.pairwise_distance(x, y, eps=1e-3, keepdim=True), torch.randn(5, 4), torch.randn(4), op=op)
+
+
+@pytest.mark.parametrize("shapes, dim", [([(3, 4), (3, 4)], 1), ([(2, 3, 4), (3, 1)], -2), ([(4,), (4,)], 0)])
+def test_cosine_similarity(shapes, dim):
+    x, y = (torch.randn(s) for s in shapes)
+    check_both(lambda x, y: F.cosine_similarity(x, y, dim), x, y, op="aten.cosine_similarity.default")
+
+
+def test_similarity_to_nothing_is_zero():
+    check(lambda x, y: F.cosine_similarity(x, y, eps=1e-2), torch.zeros(3, 4), torch.randn(3, 4) * 1e-3)
+
+
+def test_gradient_of_the_distance_to_oneself_is_zero():
+    x = torch.randn(4, 3, requires_grad=True)
+    torch.cdist(x, x.detach()).sum().backward()
+    fixed = jnp.asarray(x.detach().numpy())
+    gradient = jax.grad(lambda x: jnp.sum(distance.cdist(x, fixed)))(fixed)
+    assert jnp.allclose(gradient, x.grad.numpy(), atol=1e-6)
