@@ -8,7 +8,7 @@ import numpy as np
 
 from op_table.convolution import per_axis, short
 from op_table.dtypes import cast, is_float
-from op_table.expr import Expr, jnp, prelude, static
+from op_table.expr import Expr, eqx, jax, jnp, prelude, static
 from op_table.prelude import pooling as real
 from op_table.prelude import windows
 from op_table.registry import Unsupported, lowers
@@ -39,6 +39,9 @@ def _max_options(x: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> 
 @lowers(*_ops("max_pool"))
 def max_pool(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False) -> Expr:
     kernel, options = _max_options(x, kernel_size, stride, padding, dilation, ceil_mode)
+    if x.ndim == len(kernel) + 2 and is_float(x.dtype) and not ceil_mode and "dilation" not in options:
+        layer = getattr(eqx.nn, f"MaxPool{len(kernel)}d")(short(kernel), **options)
+        return jax.vmap(layer)(x)
     function = windows.max_pool_dilated if "dilation" in options else real.max_pool
     return prelude(function)(x, kernel, **options)
 

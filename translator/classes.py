@@ -77,6 +77,7 @@ class Argument:
     name: str
     values: tuple
     in_body: bool = False
+    optional: bool = False  # whether it says that a field is there, which it is not by default
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ class Initialiser:
     def _header(self) -> str:
         parameters = ["self"]
         for argument in self.definition.arguments:
-            parameters.append(f"{argument.name}: {type(argument.values[0]).__name__}")
+            default = " = False" if argument.optional else ""
+            parameters.append(f"{argument.name}: {type(argument.values[0]).__name__}{default}")
         if self.keys or self.is_root:
             parameters += ["*", "key: PRNGKeyArray"]
         self.definition.needs_key = bool(self.keys)
@@ -163,14 +164,15 @@ class Initialiser:
         if entry.kind == CLASS:
             definition = self.file.program.of[entry.path]
             values = [self._place() for _ in definition.arguments]
-            args = [self._argument(a, v) for a, v in zip(definition.arguments, values, strict=True)]
+            pairs = zip(definition.arguments, values, strict=True)
+            args = [self._argument(a, v) for a, v in pairs if not (a.optional and v is False)]
             key = [f"key={self._next_key()}"] if definition.needs_key else []
             return f"{definition.name}({', '.join([*args, *key])})"
         return self._container(entry, name)
 
     def _argument(self, argument: Any, value: Any) -> str:
         text = self.printer.text(value)
-        return text if type(argument.values[0]) is int else f"{argument.name}={text}"
+        return text if type(argument.values[0]) is int and not argument.optional else f"{argument.name}={text}"
 
     def _container(self, entry: Module, name: str) -> str:
         children = _children(entry)

@@ -36,13 +36,16 @@ def random(captured: Captured, seed: int) -> Case:
 def resized(captured: Captured) -> Iterator[Case]:
     """Calls with other lengths of the dynamic axes, the most telling first; torch may refuse any of them.
 
-    The lengths lie within the program's range constraints. The first differs by another amount on every axis, so that
-    two axes of one example length cannot stand for each other unseen.
+    The lengths lie within the program's range constraints. Axes of one length in the example keep one length: torch.export
+    often leaves them free of each other where the module needs them equal (the batch axes of two arguments). The first case
+    differs by another amount for every length, so that two axes cannot stand for each other unseen.
     """
     hints = {symbol: int(length) for symbol, length in captured.hints.items()}
-    steps = [{s: n + 1 + i for i, (s, n) in enumerate(hints.items())}, {s: 2 * n for s, n in hints.items()}]
+    lengths_seen = list(dict.fromkeys(hints.values()))
+    steps = [{s: n + 1 + lengths_seen.index(n) for s, n in hints.items()}, {s: 2 * n for s, n in hints.items()}]
     steps += [{s: n + 1 for s, n in hints.items()}]
-    steps += [{**hints, s: 2 * n} for s, n in hints.items()] + [{**hints, s: n + 1} for s, n in hints.items()]
+    for step in (lambda n: 2 * n, lambda n: n + 1):
+        steps += [{s: step(n) if n == one else n for s, n in hints.items()} for one in lengths_seen]
     steps += [{s: n + step for s, n in hints.items()} for step in (2, 4, 8, 16, 32)]
     steps += [{s: max(n // 2, 1) for s, n in hints.items()}]
     seen = [hints]

@@ -32,7 +32,7 @@ class Roller:
             start = 0
             while (found := self._roll(lines, path, start)) is not None:
                 lines, start = found
-        return lines
+        return merge_adjacent(lines, self.after)
 
     def _containers(self, lines: list[Line]) -> set[str]:
         """The tuples below this class that any line reads an item of."""
@@ -210,8 +210,8 @@ class _Match:
     a: list[Line]
     b: list[Line]
 
-    def run(self) -> bool:
-        self.same: dict[str, str] = {}
+    def run(self, same: dict[str, str] | None = None) -> bool:
+        self.same: dict[str, str] = dict(same or {})
         self.external: list[tuple[str, str]] = []
         self.positions = {v.name: i for i, v in enumerate(v for line in self.a for v in writes(line))}
         self.made = {v.name for line in self.b for v in writes(line)}
@@ -241,7 +241,7 @@ class _Match:
 
     def _parts(self, x: Any, y: Any) -> bool:
         if isinstance(x, Leaf) and isinstance(y, Leaf):
-            if (x.name + ".").startswith(self.mine + "."):
+            if self.mine and (x.name + ".").startswith(self.mine + "."):
                 return y.name == self.theirs + x.name[len(self.mine) :]
             return x.name == y.name
         if isinstance(x, ItemLeaf) and isinstance(y, ItemLeaf):
@@ -261,6 +261,38 @@ class _Match:
         if not below:
             return _text(x) == _text(y)
         return _head(x) == _head(y) and all(self._parts(p, q) for p, q in zip(below, other, strict=True))
+
+
+def merge_adjacent(lines: list[Line], after: list[Any]) -> list[Line]:
+    """Loops in a row that do the same to the same variable are one loop over all their items."""
+    merged: list[Line] = []
+    for line in lines:
+        if isinstance(line, For) and len(merged) > 1:
+            first, init = merged[-2], merged[-1]
+            if isinstance(first, For) and isinstance(init, Assign) and _continues(first, init, line):
+                merged.pop()
+                first.iterables = [Operation("+", (first.iterables[0], line.iterables[0]))]
+                old, new = line.carried[0][0], first.carried[0][0]
+                rest = lines[lines.index(line) + 1 :]
+                rename = lambda part, old=old, new=new: new if isinstance(part, Value) and part.name == old.name else part
+                rewrite(rest, rename)
+                after[:] = [transform(expr, rename) for expr in after]
+                continue
+        merged.append(line)
+    return merged
+
+
+def _continues(first: For, init: Assign, second: For) -> bool:
+    if len(first.carried) != 1 or len(second.carried) != 1 or first.collected or second.collected:
+        return False
+    (variable, _), (after, _) = first.carried[0], second.carried[0]
+    handed = len(init.targets) == 1 and init.targets[0] is after and init.expr is variable
+    if not handed or len(first.iterables) != 1 or len(first.lines) != len(second.lines):
+        return False
+    match = _Match("", "", first.lines, second.lines)
+    return match.run({first.items[0].name: second.items[0].name, variable.name: after.name}) and not any(
+        a != b for a, b in match.external
+    )
 
 
 def _text(part: Any) -> Any:

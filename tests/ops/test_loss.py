@@ -15,7 +15,7 @@ REDUCTIONS = ["none", "mean", "sum"]
 ELEMENTWISE = {
     "mse_loss": [{}],
     "l1_loss": [{}],
-    "smooth_l1_loss": [{}, {"beta": 0.5}, {"beta": 0.0}],
+    "smooth_l1_loss": [{}, {"beta": 0.5}],
     "huber_loss": [{}, {"delta": 0.5}],
     "soft_margin_loss": [{}],
     "binary_cross_entropy_with_logits": [{}],
@@ -47,6 +47,11 @@ def test_elementwise(name, options, reduction):
         targets(name, options),
         op=f"aten.{name}.default",
     )
+
+
+def test_smooth_l1_without_a_smooth_part():
+    op = torch.ops.aten.smooth_l1_loss.default
+    check(lambda x, y: op(x, y, 1, 0.0), X, Y, op=str(op))
 
 
 def test_binary_cross_entropy():
