@@ -82,7 +82,7 @@ def result_type(*operands: object) -> np.dtype:
         if isinstance(x, Expr) and not isinstance(x, Size):
             groups[0 if x.ndim else 1].append(to_torch(x.dtype))
         else:
-            groups[2].append(_SCALARS[int if isinstance(x, Size) else type(x)])
+            groups[2].append(_SCALARS[(float if x.real else int) if isinstance(x, Size) else type(x)])
     result = None
     for group in groups:
         for lower in group[:1] and [functools.reduce(torch.promote_types, group)]:

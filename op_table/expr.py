@@ -193,10 +193,13 @@ class Value(Expr):
 
 
 class Size(Expr):
-    """A symbolic integer: a dynamic axis length, or arithmetic on such. expr is torch.export's sympy expression."""
+    """A symbolic integer: a dynamic axis length, or arithmetic on such. expr is torch.export's sympy expression.
 
-    def __init__(self, expr: sympy.Expr, hint: int):
-        self.expr, self.hint = expr, hint
+    real marks a number computed from lengths that is a float in torch (`1 / n`).
+    """
+
+    def __init__(self, expr: sympy.Expr, hint: int | float, real: bool = False):
+        self.expr, self.hint, self.real = expr, hint, real
 
     def __repr__(self) -> str:
         return str(self.expr)

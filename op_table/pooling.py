@@ -11,6 +11,7 @@ from op_table.dtypes import cast, is_float
 from op_table.expr import Expr, eqx, jax, jnp, prelude, static
 from op_table.prelude import pooling as real
 from op_table.prelude import windows
+from op_table.prelude.fractional_pooling import fractional_max_pool as fractional
 from op_table.registry import Unsupported, lowers
 
 
@@ -107,3 +108,10 @@ def _in_float32(pool, x: Expr) -> Expr:
     if x.dtype.itemsize > 2:
         return pool(x)
     return cast(pool(cast(x, np.dtype("float32"))), x.dtype)
+
+
+@lowers("aten.fractional_max_pool2d.default", "aten.fractional_max_pool3d.default")
+def fractional_max_pool(x: Expr, kernel_size, output_size, random_samples: Expr) -> Expr:
+    if x.ndim == len(kernel_size) + 1:
+        raise Unsupported("fractional_max_pool of one example without a batch axis")
+    return prelude(fractional)(x, tuple(kernel_size), tuple(output_size), random_samples)

@@ -7,7 +7,6 @@ array there shows becomes an argument.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch.fx import Node
 
 from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Size, Subscript, Value, transform, walk
 from op_table.registry import Unsupported
-from translator import modules, provenance
+from translator import provenance
 from translator.captured import Captured
 from translator.constants import constant
 from translator.errors import Problem, UnsupportedOps
@@ -29,10 +28,14 @@ from translator.modules import CLASS, INLINE, LAYER, Module
 
 
 class Leaf(Value):
-    """An array or a module of the tree, by its fqn: written as a path from `self` in the class that holds it."""
+    """An array or a module of the tree, by its fqn: written as a path from `self` in the class that holds it.
 
-    def __init__(self, fqn: str, shape: tuple = (), dtype: Any = "float32"):
-        super().__init__(fqn, shape, np.dtype(dtype))
+    name is the placeholder of an array, which no other value of the graph has; a module has none.
+    """
+
+    def __init__(self, fqn: str, shape: tuple = (), dtype: Any = "float32", name: str | None = None):
+        super().__init__(name or f"module {fqn}", shape, np.dtype(dtype))
+        self.fqn = fqn
 
 
 @dataclass(eq=False)
@@ -99,7 +102,7 @@ class Bodies:
             if target is not None and target in self.captured.persistent:
                 value = node.meta["val"]
                 shaped = operand_value(node, self.sizes)
-                self.values[node.name] = Leaf(target, tuple(value.shape), shaped.dtype)
+                self.values[node.name] = Leaf(target, tuple(value.shape), shaped.dtype, node.name)
             else:
                 self.values[node.name] = operand_value(node, self.sizes)
         return self.values[node.name]
@@ -115,7 +118,7 @@ class Bodies:
             for part in walk(statement.expr):
                 if isinstance(part, Value) and part.name not in inside and not self.is_own(part, own):
                     reads.setdefault(part.name, part)
-        order = [self.operand(n).name for n in call.inputs if n.name in self.values or True]
+        order = [self.operand(n).name for n in call.inputs]
         body.inputs = sorted(
             (v for n, v in reads.items() if not self._is_constant(v)),
             key=lambda v: order.index(v.name) if v.name in order else len(order),
@@ -135,7 +138,7 @@ class Bodies:
 
     def is_own(self, value: Value, prefix: str) -> bool:
         """Whether a value is a leaf (or module) of the tree below prefix."""
-        return isinstance(value, Leaf) and value.name.startswith(prefix)
+        return isinstance(value, Leaf) and value.fqn.startswith(prefix)
 
     def _is_constant(self, value: Value) -> bool:
         target = self.captured.targets.get(value.name)
@@ -239,6 +242,8 @@ class SizeResolver:
     def _write(self, expr: sympy.Expr) -> Any:
         if expr.is_Integer:
             return int(expr)
+        if expr.is_Float:
+            return float(expr)
         if expr in self.shown:
             return self.shown[expr]
         if isinstance(expr, sympy.Symbol):
@@ -251,7 +256,13 @@ class SizeResolver:
             return _fold("*", sorted(args, key=lambda a: not isinstance(a, int)))
         if isinstance(expr, sympy.Pow) and expr.exp.is_Integer and expr.exp > 0:
             return Operation("**", tuple(args))
-        if name in ("FloorDiv", "CleanDiv", "IntTrueDiv") and name != "IntTrueDiv":
+        if name == "ToFloat":
+            return Call(Name("float"), tuple(args))
+        if name in ("IntTrueDiv", "FloatTrueDiv"):
+            return Operation("/", tuple(args))
+        if name == "OpaqueUnaryFn_sqrt":
+            return Name("math").sqrt(*args)
+        if name in ("FloorDiv", "CleanDiv"):
             return Operation("//", tuple(args))
         if name in ("Mod", "PythonMod"):
             return Operation("%", tuple(args))
@@ -307,4 +318,4 @@ def _fold(symbol: str, args: list) -> Any:
     return args[0] if len(args) == 1 else Operation(symbol, (_fold(symbol, args[:-1]), args[-1]))
 
 
-__all__ = ["Bodies", "Body", "Leaf", "SizeValue", "Statement", "itertools", "lift", "modules"]
+__all__ = ["Bodies", "Body", "Leaf", "SizeValue", "Statement", "lift"]

@@ -56,9 +56,7 @@ def capture(
         graph = inline_regions(program.graph, program.graph_module)
         _refuse_mutation(program, notes)
     specs = program.graph_signature.input_specs
-    # A copied graph may rename a placeholder (`input` is a builtin); its target keeps the name that the signature has.
-    names = {node.target: node.name for node in graph.nodes if node.op == "placeholder"}
-    targets = {names[s.arg.name]: s.target for s in specs if s.kind is not InputKind.USER_INPUT and s.target}
+    targets = {s.arg.name: s.target for s in specs if s.kind is not InputKind.USER_INPUT and s.target}
     tensors = {**program.constants, **program.state_dict}
     state = dict(source.state_dict(keep_vars=True)) if source is not None else dict(program.state_dict)
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
@@ -176,6 +174,8 @@ def inline_regions(graph: Graph, owner: torch.nn.Module) -> Graph:
                 return torch.fx.node.map_arg(node.args[0], bound.__getitem__)
             else:
                 bound[node] = copy.node_copy(node, bound.__getitem__)
+                if node.op == "placeholder":
+                    bound[node].name = node.name  # a graph gives no node the name of a builtin, as `input` is
         raise CaptureError("a region of the graph has no output")
 
     result = add(graph, owner, {})
@@ -200,7 +200,7 @@ def _refuse_mutation(program: ExportedProgram, notes: list[str]) -> None:
 def user_inputs(graph: Graph, program: ExportedProgram) -> list[Node]:
     """The placeholders that stand for the flattened user inputs, in order."""
     names = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
-    placeholders = {node.target: node for node in graph.nodes if node.op == "placeholder"}
+    placeholders = {node.name: node for node in graph.nodes if node.op == "placeholder"}
     return [placeholders[name] for name in names]
 
 

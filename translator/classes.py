@@ -260,7 +260,7 @@ def _own(module: Module) -> Any:
     prefix = f"{module.path}." if module.path else ""
 
     def own(value: Value) -> str | None:
-        return value.name[len(prefix) :] if isinstance(value, Leaf) and value.name.startswith(prefix) else None
+        return value.fqn[len(prefix) :] if isinstance(value, Leaf) and value.fqn.startswith(prefix) else None
 
     return own
 

@@ -36,16 +36,16 @@ def random(captured: Captured, seed: int) -> Case:
 def resized(captured: Captured) -> Iterator[Case]:
     """Calls with other lengths of the dynamic axes, the most telling first; torch may refuse any of them.
 
-    The lengths lie within the program's range constraints. Axes of one length in the example keep one length: torch.export
-    often leaves them free of each other where the module needs them equal (the batch axes of two arguments). The first case
-    differs by another amount for every length, so that two axes cannot stand for each other unseen.
+    The lengths lie within the program's range constraints. Axes that may be one to the module (see `_axes`) keep one length. In
+    the first case every axis grows by another amount, so that no two can stand for each other unseen.
     """
     hints = {symbol: int(length) for symbol, length in captured.hints.items()}
-    lengths_seen = list(dict.fromkeys(hints.values()))
-    steps = [{s: n + 1 + lengths_seen.index(n) for s, n in hints.items()}, {s: 2 * n for s, n in hints.items()}]
+    axes = _axes(captured, hints)
+    groups = list(dict.fromkeys(axes.values()))
+    steps = [{s: n + 1 + groups.index(axes[s]) for s, n in hints.items()}, {s: 2 * n for s, n in hints.items()}]
     steps += [{s: n + 1 for s, n in hints.items()}]
     for step in (lambda n: 2 * n, lambda n: n + 1):
-        steps += [{s: step(n) if n == one else n for s, n in hints.items()} for one in lengths_seen]
+        steps += [{s: step(n) if axes[s] == group else n for s, n in hints.items()} for group in groups]
     steps += [{s: n + step for s, n in hints.items()} for step in (2, 4, 8, 16, 32)]
     steps += [{s: max(n // 2, 1) for s, n in hints.items()}]
     seen = [hints]
@@ -56,6 +56,30 @@ def resized(captured: Captured) -> Iterator[Case]:
             yield _resampled(captured, f"sizes {changed}", lengths, 100 + seed)
 
 
+def _axes(captured: Captured, hints: Mapping[sympy.Symbol, int]) -> dict[sympy.Symbol, tuple[int, int]]:
+    """What tells axes apart: the length in the example, and its how-manieth axis of that length it is in its array.
+
+    torch.export often leaves two axes free of each other where the module means one (the batch axes of two arguments), and torch
+    then runs on unequal ones without a word. Two axes of one array are never one.
+    """
+    axes: dict[sympy.Symbol, tuple[int, int]] = {}
+    for node in _placeholders(captured):
+        value = node.meta.get("val")
+        here: list[int] = []
+        for size in value.shape if isinstance(value, torch.Tensor) else ():
+            symbol = size.node.expr if isinstance(size, torch.SymInt) else None
+            if symbol in hints:
+                axes.setdefault(symbol, (hints[symbol], here.count(hints[symbol])))
+                here.append(hints[symbol])
+    return {symbol: axes.get(symbol, (length, 0)) for symbol, length in hints.items()}
+
+
+def _placeholders(captured: Captured) -> list[torch.fx.Node]:
+    """The nodes of the flattened call, in order."""
+    placeholders = {node.name: node for node in captured.program.graph.nodes if node.op == "placeholder"}
+    return [placeholders[name] for name in user_input_names(captured.program)]
+
+
 def _allowed(captured: Captured, symbol: sympy.Symbol, length: int) -> bool:
     constraint = captured.program.range_constraints.get(symbol)
     return constraint is None or bool(constraint.lower <= length) and bool(length <= constraint.upper)
@@ -63,8 +87,7 @@ def _allowed(captured: Captured, symbol: sympy.Symbol, length: int) -> bool:
 
 def _resampled(captured: Captured, name: str, lengths: Mapping[sympy.Symbol, int], seed: int) -> Case:
     leaves, structure = flat_inputs(captured.program, captured.args, captured.kwargs)
-    placeholders = {node.name: node for node in captured.program.graph.nodes if node.op == "placeholder"}
-    nodes = [placeholders[name] for name in user_input_names(captured.program)]
+    nodes = _placeholders(captured)
     generator = torch.Generator().manual_seed(seed)
     fresh = []
     for leaf, node in zip(leaves, nodes, strict=True):

@@ -129,8 +129,8 @@ class Roller:
         inits: dict[tuple[str, int], Value] = {}
 
         def change(part: Any, own: set[str]) -> Any:
-            if isinstance(part, Leaf) and (part.name + ".").startswith(f"{path}.{index}."):
-                rest = part.name[len(f"{path}.{index}") :].lstrip(".")
+            if isinstance(part, Leaf) and (part.fqn + ".").startswith(f"{path}.{index}."):
+                rest = part.fqn[len(f"{path}.{index}") :].lstrip(".")
                 return ItemLeaf(item, rest, part) if rest else item
             if isinstance(part, Value) and not isinstance(part, (Leaf, ItemLeaf)) and part.name not in own:
                 new = occurrence(part)
@@ -241,9 +241,9 @@ class _Match:
 
     def _parts(self, x: Any, y: Any) -> bool:
         if isinstance(x, Leaf) and isinstance(y, Leaf):
-            if self.mine and (x.name + ".").startswith(self.mine + "."):
-                return y.name == self.theirs + x.name[len(self.mine) :]
-            return x.name == y.name
+            if self.mine and (x.fqn + ".").startswith(self.mine + "."):
+                return y.fqn == self.theirs + x.fqn[len(self.mine) :]
+            return x.fqn == y.fqn
         if isinstance(x, ItemLeaf) and isinstance(y, ItemLeaf):
             return x.path == y.path and self.same.get(x.item.name) == y.item.name
         if isinstance(x, Value) or isinstance(y, Value):
@@ -310,7 +310,7 @@ def _head(part: Any) -> Any:
 
 
 def _leaves(line: Line) -> list[str]:
-    return [value.name for value in reads(line) if isinstance(value, Leaf)]
+    return [value.fqn for value in reads(line) if isinstance(value, Leaf)]
 
 
 def _copy(line: Line) -> Line:

@@ -33,7 +33,10 @@ class Sizes:
         self.hints = dict(hints)
 
     def value(self, expr: sympy.Expr) -> int:
-        return int(expr.xreplace({symbol: sympy.Integer(n) for symbol, n in self.hints.items()}))
+        return int(self._at_hints(expr))
+
+    def _at_hints(self, expr: sympy.Expr) -> sympy.Expr:
+        return expr.xreplace({symbol: sympy.Integer(n) for symbol, n in self.hints.items()})
 
     def read(self, size: Any) -> Any:
         """An int or torch.SymInt as an int (where it is one for all inputs) or a Size."""
@@ -47,6 +50,8 @@ class Sizes:
             raise Unsupported(
                 f"a size depends on the values in a tensor ({', '.join(sorted(map(str, missing)))}), which jax.jit cannot trace"
             )
+        if isinstance(size, torch.SymFloat):
+            return Size(expr, float(self._at_hints(expr)), real=True)
         return Size(expr, self.value(expr))
 
     def shape(self, tensor: torch.Tensor) -> tuple:

@@ -159,7 +159,7 @@ class Method:
             if node is not None and node.op == "placeholder" and not isinstance(value, Leaf):
                 name = self.file.outputs.names_of_inputs.get(value.name)
             if isinstance(value, Leaf):
-                name = value.name.rpartition(".")[2]
+                name = value.fqn.rpartition(".")[2]
             if name:
                 hints[value.name] = name
         names = argument_names(self.body.call, arrays, self.nodes, hints)
@@ -189,7 +189,7 @@ class Method:
         if isinstance(value, ItemLeaf):
             return path_text(self.bodies.by_path, item_name(value.item), value.item.path, value.path)
         start = "self.layers" if self.module.wrapped else "self"
-        return path_text(self.bodies.by_path, start, self.module.path, value.name[len(self.prefix) :])
+        return path_text(self.bodies.by_path, start, self.module.path, value.fqn[len(self.prefix) :])
 
     # Text.
 

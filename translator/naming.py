@@ -127,7 +127,7 @@ class Namer:
             if isinstance(line, For):
                 for variable, value in line.carried:
                     made = _maker(line.lines, value)
-                    name = _called(made, made.targets.index(value)) if made is not None else None
+                    name = _called(made, _position(made, value)) if made is not None else None
                     if name:
                         self.hints.setdefault(variable.name, name)
                 self._hint_carried(line.lines)
@@ -163,7 +163,7 @@ class Namer:
             self._give(item, *item_names(line, item))
         for variable, value in line.collected:
             made = _maker(line.lines, value)
-            names = self._candidates(made, made.targets.index(value)) if made is not None else []
+            names = self._candidates(made, _position(made, value)) if made is not None else []
             self._give(variable, *(f"all_{name}" for name in names), "outputs")
         # What a round hands on is assigned to the name it was read by.
         for variable, value in line.carried:
@@ -254,6 +254,10 @@ def _called(line: Assign, position: int) -> str | None:
 def _maker(lines: list[Line], value: Value) -> Assign | None:
     """The assignment among lines that makes a value."""
     return next((line for line in lines if isinstance(line, Assign) and any(t is value for t in line.targets)), None)
+
+
+def _position(line: Assign, value: Value) -> int:
+    return next(i for i, target in enumerate(line.targets) if target is value)
 
 
 def _last_assign(lines: list[Line]) -> Assign | None:

@@ -82,7 +82,8 @@ def tied_names(captured: Captured, leaves: set[str]) -> dict[str, str]:
 
 def unused_patterns(captured: Captured, used: set[str]) -> tuple[str, ...]:
     """The names in the state dict that the emitted module has no use for, as few fnmatch patterns that match no used name."""
-    left = [name for name in captured.state if name not in used]
+    older = captured.program.graph_signature.non_persistent_buffers  # checkpoints of older versions hold some of them
+    left = [name for name in (*captured.state, *older) if name not in used]
     patterns: list[str] = []
     for name in left:
         if any(fnmatchcase(name, pattern) for pattern in patterns):

@@ -7,9 +7,11 @@ that the graph names is widened with the parameters and inputs, so that nothing 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import sympy
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
@@ -51,7 +53,7 @@ class Reference:
         if self.wide:
             feeds = map_tensors(lambda tensor: widened(tensor.detach()), feeds)
         values = [feeds[node.name] for node in self.graph.graph.nodes if node.op == "placeholder"]
-        recorder = _Recorder(self.graph, record)
+        recorder = _Recorder(self.graph, record, self._lengths(feeds))
         with torch.no_grad(), _default_dtype(torch.float64 if self.wide else torch.get_default_dtype()):
             flat = recorder.run(*values)
         kinds = [spec.kind for spec in program.graph_signature.output_specs]
@@ -59,11 +61,29 @@ class Reference:
         spec = program.call_spec.out_spec
         return torch_leaves(pytree.tree_unflatten(outputs, spec)), recorder.values
 
+    def _lengths(self, feeds: Mapping[str, Any]) -> dict[sympy.Symbol, int]:
+        """The length that each dynamic axis has in a call."""
+        lengths = {}
+        for node in self.captured.program.graph.nodes:
+            recorded = node.meta.get("val") if node.op == "placeholder" else None
+            if isinstance(recorded, torch.Tensor):
+                for size, length in zip(recorded.shape, feeds[node.name].shape, strict=True):
+                    if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                        lengths[size.node.expr] = length
+        return lengths
+
 
 class _Recorder(Interpreter):
-    def __init__(self, module: GraphModule, record: frozenset[str]):
+    def __init__(self, module: GraphModule, record: frozenset[str], lengths: Mapping[sympy.Symbol, int]):
         super().__init__(module)
-        self.record, self.values = record, {}
+        self.record, self.lengths, self.values = record, lengths, {}
+
+    def fetch_args_kwargs_from_env(self, n: Node) -> tuple[tuple, dict]:
+        return torch.fx.node.map_aggregate(super().fetch_args_kwargs_from_env(n), self._length)
+
+    def _length(self, arg: Any) -> Any:
+        """Passes may leave a symbolic size itself in the graph, rather than a node that computes it."""
+        return int(arg.node.expr.xreplace(dict(self.lengths))) if isinstance(arg, torch.SymInt) else arg
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
@@ -78,7 +98,10 @@ def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool) -> GraphModule:
     for node in graph.nodes:
         if "_assert_tensor_metadata" in str(node.target):  # it compares the dtypes that are widened here
             continue
-        mapped[node] = copy.node_copy(node, mapped.__getitem__)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of symbolic sizes among the arguments, see _Recorder
+            mapped[node] = copy.node_copy(node, mapped.__getitem__)
+            mapped[node].name = node.name  # the graph would rename what is called like a builtin
         if wide and isinstance(node.target, torch._ops.OpOverload):
             mapped[node].args = torch.fx.node.map_aggregate(mapped[node].args, _widened_dtype)
             mapped[node].kwargs = torch.fx.node.map_aggregate(mapped[node].kwargs, _widened_dtype)

@@ -83,15 +83,27 @@ def verify(
     return _explained(verification, captured, emitted, state, failed.case, (wide, narrow), reproduce)
 
 
+def _unlifted(captured: Captured) -> torch.nn.Module | None:
+    """The program as a module. torch writes attribute names into the code it makes for that, and fails where they are no identifiers."""
+    try:
+        return captured.program.module()
+    except SyntaxError:
+        if captured.module is None:
+            raise
+        return None
+
+
 def _cases(captured: Captured, random: int, sizes: int, notes: list[str]) -> Iterator[tuple[Case, dict, dict]]:
     """The cases with torch's outputs in float64 and in its own precision. What torch refuses is passed over, but never the example."""
     reference = Reference(captured)
-    unlifted = captured.program.module()
+    unlifted = _unlifted(captured)
     module = captured.module if captured.module is not None else unlifted
 
     def run(case: Case, check: bool) -> tuple[Case, dict, dict]:
         with torch.no_grad():
-            if check and module is not unlifted:  # its guards say which sizes the program stands for
+            if (
+                check and unlifted is not None and module is not unlifted
+            ):  # its guards say which sizes the program stands for
                 unlifted(*_fresh(case.args), **_fresh(case.kwargs))
             own = torch_leaves(module(*_fresh(case.args), **_fresh(case.kwargs)))
         truth, _ = reference.run(_fresh(case.args), _fresh(case.kwargs))

@@ -2,31 +2,21 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 
 def scaled_dot_product_attention(
-    query: Float[Array, "*batch queries features"],
-    key: Float[Array, "*batch keys features"],
-    value: Float[Array, "*batch keys values"],
-    mask: Bool[Array, "*#batch #queries #keys"]
-    | Float[Array, "*#batch #queries #keys"]
-    | None = None,
+    query: Float[Array, "*batch q d"],
+    key: Float[Array, "*batch k d"],
+    value: Float[Array, "*batch k v"],
+    mask: Array | None = None,
     *,
     is_causal: bool = False,
     scale: float | None = None,
-) -> Float[Array, "*batch queries values"]:
-    """torch.nn.functional.scaled_dot_product_attention, without dropout.
-
-    mask is True where a query may attend to a key, or else added to the scores. A query that may
-    attend to no key gives 0.
-    """
-    scores = jnp.einsum(
-        "...qf,...kf->...qk",
-        query,
-        key,
-        preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
-    )
+) -> Float[Array, "*batch q v"]:
+    """torch's: mask is True where a query may attend, or is added. Attending nowhere gives 0."""
+    precision = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
     if is_causal:
         scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)

@@ -86,7 +86,7 @@ def grid_sample(
     for corner in itertools.product((0, 1), repeat=len(size)):
         weights = [p - b if c else b + 1 - p for p, b, c in zip(places, low, corner, strict=True)]
         index = [b.astype(int) + c for b, c in zip(low, corner, strict=True)]
-        y = y + pixels_at(x, index) * math.prod(weights)[:, None]
+        y = y + pixels_at(x, index) * functools.reduce(jnp.multiply, weights)[:, None]
     return y
 
 

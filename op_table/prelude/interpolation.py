@@ -95,21 +95,20 @@ def resize(
     A scale_factor decides the positions even where size is given, as torch has it.
     """
     dtype = np.float64 if x.dtype == np.float64 else np.float32
-    axes = len(size or scale_factor)
+    factors = scale_factor or (None,) * len(size or ())
     y = x
-    for i, axis in enumerate(range(x.ndim - axes, x.ndim)):
-        factor = scale_factor[i] if scale_factor is not None else None
-        new_size = size[i] if size is not None else math.floor(x.shape[axis] * factor)
-        index, weight = taps(x.shape[axis], new_size, factor, dtype)
+    for axis, factor in enumerate(factors, start=x.ndim - len(factors)):
+        old = x.shape[axis]
+        new = size[axis - x.ndim] if size is not None else math.floor(old * (factor or 1))
+        index, weight = taps(old, new, factor, dtype)
         weight = weight.reshape(*weight.shape, *(1,) * (x.ndim - axis - 1))
-        if weight.shape[1] == 1:
-            y = jnp.take(y, index[:, 0], axis=axis)
-        else:
-            y = sum(
-                jnp.take(y, index[:, tap], axis=axis) * weight[:, tap]
-                for tap in range(weight.shape[1])
-            )
+        shares = [jnp.take(y, i, axis=axis) * w for i, w in zip(index.T, weight.swapaxes(0, 1), strict=True)]
+        y = functools.reduce(jnp.add, shares)
     return y.astype(x.dtype)
+
+
+def nearest(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return x
 
 
 def upsample_nearest(

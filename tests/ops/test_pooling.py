@@ -132,3 +132,18 @@ def test_gradient_of_max_pool(options):
         del options["dilation"]
     gradient = jax.grad(lambda x: jnp.sum(jnp.sin(pool(x, kernel, **options))))(jnp.asarray(x.detach().numpy()))
     assert jnp.allclose(gradient, x.grad.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("output", [(4, 5), (1, 3)])
+def test_fractional_max_pool(output):
+    def pool(x, samples):
+        return F.fractional_max_pool2d(x, (2, 3), output, _random_samples=samples, return_indices=True)
+
+    check_both(pool, image(2), torch.rand(2, 3, 2), op="aten.fractional_max_pool2d.default")
+
+
+def test_fractional_max_pool_of_volumes():
+    def pool(x, samples):
+        return F.fractional_max_pool3d(x, 2, (2, 3, 4), _random_samples=samples, return_indices=True)
+
+    check(pool, image(3), torch.rand(2, 3, 3), op="aten.fractional_max_pool3d.default")
