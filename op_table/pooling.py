@@ -8,7 +8,7 @@ import numpy as np
 
 from op_table.convolution import per_axis, short
 from op_table.dtypes import cast, is_float
-from op_table.expr import Expr, eqx, jax, jnp, prelude, static
+from op_table.expr import Attribute, Expr, eqx, jax, jnp, prelude, static
 from op_table.prelude import pooling as real
 from op_table.prelude import windows
 from op_table.prelude.fractional_pooling import fractional_max_pool as fractional
@@ -19,9 +19,9 @@ def _ops(name: str, suffix: str = "") -> tuple[str, ...]:
     return tuple(f"aten.{name}{n}d{suffix}.default" for n in (1, 2, 3))
 
 
-def _size(x: Expr, axes: int) -> Any:
-    """The expression of the sizes of the last axes."""
-    return x.shape[x.ndim - axes :]
+def _size(x: Expr, axes: int) -> Expr:
+    """The expression of the sizes of the last axes: `x.shape[2:]`."""
+    return Attribute(x, "shape")[x.ndim - axes :]
 
 
 def _max_options(x: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> tuple[tuple, dict[str, Any]]:
@@ -78,7 +78,7 @@ def avg_pool(
 @lowers(*_ops("adaptive_avg_pool"), "aten._adaptive_avg_pool2d.default", "aten._adaptive_avg_pool3d.default")
 def adaptive_avg_pool(x: Expr, output_size) -> Expr:
     axes = tuple(range(x.ndim - len(output_size), x.ndim))
-    if all(a == b for a, b in zip(_size(x, len(axes)), output_size, strict=True)):
+    if all(a == b for a, b in zip(x.shape[axes[0] :], output_size, strict=True)):
         return x
     if all(static(n) and n == 1 for n in output_size):
         return jnp.mean(x, axis=axes, keepdims=True)

@@ -96,7 +96,11 @@ def signature(file: File, definition: Definition, arguments: list[Value], names:
         else:
             same = [body.inputs[member.inputs[position]] for member, body in bodies]
             parameters.append(f"{names[value.name]}: {shaped(file.dims, same)}")
-    results = [shaped(file.dims, [body.outputs[i] for _, body in bodies]) for i in range(len(definition.body.outputs))]
+    results = []
+    for at in definition.returns or range(len(definition.body.outputs)):
+        position = at[0] if isinstance(at, list) else at
+        text = shaped(file.dims, [body.outputs[position] for _, body in bodies])
+        results.append(f"list[{text}]" if isinstance(at, list) else text)
     result = results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]" if results else "None"
     return Signature(parameters, result)
 

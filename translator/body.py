@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import sympy
 import torch
-from op_table.prelude.batched import batched
 from torch.fx import Node
 
 from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Size, Subscript, Value, transform, walk
+from op_table.prelude.batched import batched
 from op_table.registry import Unsupported
 from translator import provenance
 from translator.captured import Captured

@@ -52,6 +52,9 @@ class Definition:
     arguments: list[Argument] = field(default_factory=list)
     places: list[Any] = field(default_factory=list)  # a number, or an Argument's expression, for each place
     needs_key: bool = False
+    # What `__call__` returns, once it is written: for each part the output that it is, or the outputs that it is a list of.
+    returns: list[list[int] | int] | None = None
+    results: list[str | None] = field(default_factory=list)
 
     @property
     def type_name(self) -> str:

@@ -21,6 +21,7 @@ class Assign:
     frame: int = 0
     field: str | None = None
     child_frame: int = 0
+    path: str | None = None
 
 
 @dataclass(eq=False)

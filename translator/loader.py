@@ -24,11 +24,8 @@ _IMPORTS = (
 _BIND = '''
 def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
     """Fill a {root} with tensors under their torch names. ValueError lists all that does not fit."""
-    tensors, problems = dict(tensors), []
+    {tensors}
 {tied}
-    def kind(dtype):
-        return "f" if jnp.issubdtype(dtype, jnp.floating) else dtype.kind
-
     def fill(where, leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
@@ -38,16 +35,18 @@ def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
             return problems.append(f"{{name}} is missing")
         array = jnp.asarray(tensor)
         shape = array.shape + (1,) * (leaf.ndim - array.ndim)
-        if shape != leaf.shape or kind(array.dtype) != kind(leaf.dtype):
+        kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
+        kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
+        if shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
             found, wanted = f"{{array.dtype}}{{array.shape}}", f"{{leaf.dtype}}{{leaf.shape}}"
             return problems.append(f"{{name}} is {{found}}, but should be {{wanted}}")
-        if kind(array.dtype) in "iu" and not np.array_equal(array, tensor):
+        if kind is jnp.integer and not np.array_equal(array, tensor):
             return problems.append(f"{{name}} holds integers that do not fit in {{array.dtype}}")
         return array.reshape(shape)
 
     skeleton = eqx.filter_eval_shape({root}, key=jax.random.key(0))
     model = jax.tree_util.tree_map_with_path(fill, skeleton)
-{unexpected}
+    problems += [f"{{name}} is unexpected" for name in tensors]
     if problems:
         raise ValueError("\\n".join(problems))
     return model
@@ -59,11 +58,10 @@ _TIED = """    for alias, name in TIED.items():
             problems.append(f"{alias} differs from {name}, though the two are one tensor")
 """
 
-_UNEXPECTED = '    problems += [f"{name} is unexpected" for name in tensors]'
+_TENSORS = "tensors, problems = dict(tensors), []"
 
-_UNEXPECTED_BUT_UNUSED = """    for name in tensors:
-        if not any(fnmatchcase(name, pattern) for pattern in UNUSED):
-            problems.append(f"{name} is unexpected")"""
+_USED_TENSORS = """used = (n for n in tensors if not any(fnmatchcase(n, p) for p in UNUSED))
+    tensors, problems = {name: tensors[name] for name in used}, []"""
 
 _LOAD = '''
 def load(path: str | Path) -> {root}:
@@ -95,15 +93,15 @@ def loader_source(
     imports = set(_IMPORTS)
     tables = []
     if tied:
-        tables += ["TIED = {", *(f"    {alias!r}: {leaf!r}," for alias, leaf in tied.items()), "}"]
+        tables.append(f"TIED = {dict(tied)!r}")
     if unused:
         imports.add("from fnmatch import fnmatchcase")
-        tables += ["UNUSED = (", *(f"    {pattern!r}," for pattern in unused), ")"]
+        tables.append(f"UNUSED = {tuple(unused)!r}")
     bind = _BIND.format(
         root=root,
+        tensors=_USED_TENSORS if unused else _TENSORS,
         tied=_TIED if tied else "",
         strip=f".removeprefix({prefix!r})" if prefix else "",
-        unexpected=_UNEXPECTED_BUT_UNUSED if unused else _UNEXPECTED,
     )
     parts = ["\n".join(tables), bind, _LOAD.format(root=root)]
     return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n", imports

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, Value, children, rebuild, transform, values
+from op_table.expr import (
+    Attribute,
+    Call,
+    Name,
+    Operation,
+    Prelude,
+    Subscript,
+    Value,
+    children,
+    rebuild,
+    transform,
+    values,
+)
 from translator.body import Leaf
 from translator.lines import Assign, For, Line, reads, rewrite, writes
 from translator.modules import TUPLE, Module
@@ -315,7 +327,7 @@ def _leaves(line: Line) -> list[str]:
 
 def _copy(line: Line) -> Line:
     if isinstance(line, Assign):
-        return Assign(list(line.targets), line.expr, line.node, line.frame, line.field, line.child_frame)
+        return Assign(list(line.targets), line.expr, line.node, line.frame, line.field, line.child_frame, line.path)
     if isinstance(line, For):
         return For(line.items, list(line.iterables), [_copy(inner) for inner in line.lines], line.carried, line.collected)
     return line

@@ -14,7 +14,8 @@ from translator.inline import duplicate_cheap, inline
 from translator.lines import Assign, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
-from translator.naming import Namer, argument_names, source_name
+from translator.naming import Namer
+from translator.source_names import argument_names, assigned_names
 from translator.tidy import tidy
 from translator.tokens import replace_numbers
 
@@ -38,12 +39,15 @@ class Method:
     def source(self) -> str:
         lines = self._lines()
         after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(self.body.outputs)]
+        after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines)
-        after = [comprehend(expr) for expr in after]
+        after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
         self._unpack_shapes(lines, after)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
-        names = Namer(taken, self.length_names)
+        results = {path: d.results for path, d in self.file.program.of.items() if d.results}
+        self.assigned = assigned_names(self._nodes(), self.body.call.frame)
+        names = Namer(taken, self.length_names, self.assigned, results)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after)]
         names.arguments(arguments, self._argument_names(arguments))
         self.names = names
@@ -58,6 +62,8 @@ class Method:
         result = after[0]
         if isinstance(result, tuple) and not self.is_root:
             result = result[0] if len(result) == 1 else result
+        parts = result if isinstance(result, tuple) else (result,)
+        self.definition.results = [self.printer.text(p) if isinstance(p, Value) else None for p in parts]
         returned = self.printer.text(result)
         if isinstance(result, tuple) and len(result) > 1:
             returned = returned[1:-1]
@@ -98,7 +104,62 @@ class Method:
         if statement.call is not None:
             field = next((p for p in reversed(statement.call.path.split(".")) if not p.isdecimal()), "output")
         child = statement.call.frame if statement.call is not None else 0
-        return Assign(list(statement.targets), expr, statement.node, statement.frame, field, child)
+        path = statement.call.path if statement.call is not None else None
+        return Assign(list(statement.targets), expr, statement.node, statement.frame, field, child, path)
+
+    def _nodes(self) -> list[Any]:
+        return [statement.node for statement in self.body.statements if statement.node is not None]
+
+    # Lists that a loop gathers are returned whole, not item by item.
+
+    def _give_lists(self, result: tuple) -> list[Any]:
+        """The result with the items of each gathered list replaced by the list; the definition remembers which went where."""
+        lists: dict[str, list[tuple[int, int]]] = {}
+        for position, part in enumerate(result):
+            if isinstance(part, Subscript) and isinstance(part.value, Value) and "__list" in part.value.name:
+                lists.setdefault(part.value.name, []).append((part.index, position))
+        whole = {name: sorted(items) for name, items in lists.items() if len(items) > 1}
+        whole = {name: items for name, items in whole.items() if [i for i, _ in items] == list(range(len(items)))}
+        returns: list[list[int] | int] = []
+        parts: list[Any] = []
+        for position, part in enumerate(result):
+            name = part.value.name if isinstance(part, Subscript) and isinstance(part.value, Value) else None
+            if name not in whole:
+                returns.append(position)
+                parts.append(part)
+            elif whole[name][0][1] == position:
+                returns.append([at for _, at in whole[name]])
+                parts.append(part.value)
+        self.definition.returns = returns if whole else None
+        return [tuple(parts)]
+
+    def _take_lists(self, lines: list[Line], after: list[Any]) -> list[Any]:
+        """Calls of children that return lists assign to lists, and what read an item reads it from there."""
+        items: dict[str, Any] = {}
+        for line in lines:
+            for inner in line.lines if isinstance(line, If) else [line]:
+                definition = self.file.program.of.get(inner.path or "") if isinstance(inner, Assign) else None
+                if definition is not None and inner.path and definition.returns is not None:
+                    inner.targets = [self._list_target(inner.targets, at, items) for at in definition.returns]
+        if not items:
+            return after
+
+        def change(part: Any) -> Any:
+            return items.get(part.name, part) if isinstance(part, Value) else part
+
+        rewrite(lines, change)
+        return [transform(expr, change) for expr in after]
+
+    def _list_target(self, targets: list[Value | None], at: list[int] | int, items: dict[str, Any]) -> Value | None:
+        if isinstance(at, int):
+            return targets[at]
+        parts = [targets[position] for position in at]
+        if all(part is None for part in parts):
+            return None
+        first = next(part for part in parts if part is not None)
+        gathered = Value(f"{first.name}__list", (), "float32")
+        items |= {part.name: Subscript(gathered, index) for index, part in enumerate(parts) if part is not None}
+        return gathered
 
     # Shapes.
 
@@ -155,7 +216,7 @@ class Method:
         hints = {}
         for value in arrays:
             node = self.nodes.get(value.name)
-            name = source_name(node, 0) if node is not None and node.op == "call_function" else None
+            name = assigned_names([node], 0).get(node.name) if node is not None and node.op == "call_function" else None
             if node is not None and node.op == "placeholder" and not isinstance(value, Leaf):
                 name = self.file.outputs.names_of_inputs.get(value.name)
             if isinstance(value, Leaf):
@@ -176,7 +237,7 @@ class Method:
             return names[value.name]
         if value.name in self.length_names:
             return self.length_names[value.name]
-        return source_name(self.nodes.get(value.name.partition("__")[0]), 0) or "x_value"
+        return self.assigned.get(value.name.partition("__")[0]) or "x_value"
 
     def _name(self, value: Value) -> str:
         if isinstance(value, (Leaf, ItemLeaf)) and value.name not in self.names.names:

@@ -1,108 +1,41 @@
-"""Names for the values of one `__call__`: the user's own where the source gives one, and never one that is still needed for another."""
+"""Names for the values of one `__call__`, none of them taken from a value that is still needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from torch.fx import Node
-
-from op_table.expr import Value
+from op_table.expr import Attribute, Call, Operation, Subscript, Value
 from translator import provenance
-from translator.hierarchy import ModuleCall
 from translator.lines import Assign, For, If, Line, reads
-from translator.modules import is_field_name
-
-RESERVED = {
-    "self", "eqx", "jax", "jnp", "lax", "np", "math", "json", "Array", "Bool", "Complex", "Float", "Int", "PRNGKeyArray",
-    "NamedTuple", "Path", "load_file", "load", "bind", "CONSTANTS", "TIED", "UNUSED", "int", "float", "bool", "complex", "len",
-    "max", "min", "tuple", "list", "dict", "zip", "range", "slice", "iter", "next", "print", "type", "set", "sum", "abs", "str",
-}  # fmt: skip
+from translator.source_names import PLAIN, RESERVED, call_names, usable
 
 _GENERIC = {"x", "out", "output", "input", "hidden_states", "y", "z"}
-_PLAIN = ("x", "y", "z", "u", "v", "w")
 
-
-def source_name(node: Node | None, frame: int) -> str | None:
-    """What the user's source calls a node's value in the code at a frame: the innermost plain assignment to one name."""
-    if node is None:
-        return None
-    trace = provenance.frames(node)
-    for depth in range(len(trace) - 1, max(frame, 0) - 1, -1):
-        if trace[depth].in_torch:
-            continue
-        names = provenance.targets(trace[depth])
-        if names is None:
-            continue
-        plain = [name for name in names if name]
-        if len(plain) == 1 or (plain and len(names) > 1 and depth == frame):
-            return plain[0] if usable(plain[0]) else None
-        return None
-    return None
-
-
-def call_name(node: Node | None, frame: int, child: int) -> list[str | None]:
-    """What the source calls the results of a child's call: the targets of the line that makes the call.
-
-    frame and child are the depths in the stack trace of the calling code and of the child's own.
-    """
-    trace = provenance.frames(node) if node is not None else ()
-    for depth in range(min(child, len(trace)) - 1, max(frame, 0) - 1, -1):
-        found = None if trace[depth].in_torch else provenance.targets(trace[depth])
-        if found is not None:
-            return found
-    return []
-
-
-def usable(name: str) -> bool:
-    return is_field_name(name) and name not in RESERVED and not name.startswith("_")
-
-
-def argument_names(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node], hints: dict[str, str]) -> list[str]:
-    """Names for the arguments of a class's `__call__`: those of the torch module's own forward, wherever its source tells which is which.
-
-    nodes: the FX node of each input by name. hints: what the callers call the values.
-    """
-    forward = [name for name in provenance.forward_names(call.type_name) if usable(name)]
-    inside = set(call.nodes())
-    read = [_names_read(nodes.get(value.name), call, inside, forward) for value in inputs]
-    hinted = [hints.get(value.name) for value in inputs]
-    names: list[str | None] = [None] * len(inputs)
-
-    def settle(choose: Callable[[int], str | None]) -> None:
-        for position in range(len(inputs)):
-            name = choose(position) if names[position] is None else None
-            if name and name not in names:
-                names[position] = name
-
-    def only_one(position: int) -> str | None:
-        left = read[position] - set(names)
-        return left.pop() if len(left) == 1 else None
-
-    settle(lambda i: hinted[i] if hinted[i] in read[i] else None)
-    settle(only_one)
-    settle(only_one)
-    settle(lambda i: hinted[i] if hinted[i] in forward else None)
-    settle(lambda i: next((name for name in forward if name in read[i] and name not in names), None))
-    settle(lambda i: hinted[i] if hinted[i] and usable(hinted[i]) else None)
-    for fallback in (*forward, *_PLAIN, *(f"x{n}" for n in range(len(inputs)))):
-        settle(lambda i: fallback if not read[i] or fallback in read[i] or fallback not in forward else None)  # noqa: B023
-    return [name or f"x{position}" for position, name in enumerate(names)]
-
-
-def _names_read(node: Node | None, call: ModuleCall, inside: set[Node], forward: list[str]) -> set[str]:
-    """The arguments of forward that the lines read which read a node."""
-    found: set[str] = set()
-    for user in [user for user in node.users if user in inside][:4] if node is not None else []:
-        own = [f for f in provenance.frames(user)[max(call.frame, 0) :] if provenance.within(f, call.type_name)]
-        found |= {name for frame in own[:1] for name in provenance.names_read(frame) if name in forward}
-    return found
+# What the result of an op is called where the source has no name for it.
+_BY_FUNCTION = {
+    "concatenate": "joined", "stack": "stacked", "mean": "mean", "var": "variance", "sum": "total", "where": "chosen",
+    "einsum": "product", "matmul": "product", "softmax": "weights", "log_softmax": "log_probabilities", "rsqrt": "scale",
+    "arange": "positions", "exp": "exponential", "pad": "padded", "argmax": "index", "max": "largest", "min": "smallest",
+    "scaled_dot_product_attention": "attended", "sigmoid": "gate", "tanh": "squashed", "cumsum": "running_sum",
+    "zeros": "zeros", "ones": "ones", "full": "filled", "array": "constant", "take_along_axis": "taken", "tril": "triangle",
+    "cos": "cosine", "sin": "sine", "split": "parts", "abs": "magnitude", "sqrt": "root", "clip": "clipped", "round": "rounded",
+}  # fmt: skip
+_COMPARISONS = {"==", "!=", "<", "<=", ">", ">=", "&", "|"}
 
 
 class Namer:
     """Gives every value of a body its name, in running order."""
 
-    def __init__(self, taken: Iterable[str] = (), hints: Mapping[str, str] | None = None):
-        self.hints = dict(hints or {})
+    def __init__(
+        self,
+        taken: Iterable[str] = (),
+        hints: Mapping[str, str] | None = None,
+        assigned: Mapping[str, str] | None = None,
+        results: Mapping[str, list[str | None]] | None = None,
+    ):
+        """hints: names for values that come from no node. assigned: the source's names for nodes. results: by path, what
+        a child's own code calls what it returns."""
+        self.hints, self.assigned, self.results = dict(hints or {}), dict(assigned or {}), dict(results or {})
         self.names: dict[str, str] = {}
         self.holders: dict[str, str] = {}
         self.reserved = RESERVED | set(taken)
@@ -127,7 +60,7 @@ class Namer:
             if isinstance(line, For):
                 for variable, value in line.carried:
                     made = _maker(line.lines, value)
-                    name = _called(made, _position(made, value)) if made is not None else None
+                    name = self._called(made, _position(made, value)) if made is not None else None
                     if name:
                         self.hints.setdefault(variable.name, name)
                 self._hint_carried(line.lines)
@@ -196,21 +129,44 @@ class Namer:
             return []
         names: list[str | None] = []
         if line.field is not None:
-            called = call_name(line.node, line.frame, line.child_frame)
-            names.append(called[position] if position < len(called) else None)
+            called = call_names(line.node, line.frame, line.child_frame)
+            names.append(called[position] if len(called) == len(line.targets) or len(line.targets) == 1 and called else None)
             names += [name for name in self._dying(line) if name in _GENERIC and len(line.targets) == 1]
+            inside = self.results.get(line.path or "", [])
+            names.append(inside[position] if len(line.targets) > 1 and position < len(inside) else None)
             names.append(line.field if len(line.targets) == 1 else f"{line.field}_{position}")
         else:
-            names.append(source_name(line.node, line.frame))
-            names += self._dying(line)[:1] if names == [None] else []
+            name = self.assigned.get(line.node.name) if line.node is not None else None
+            names.append(name)
+            names += [] if name else [*self._of_base(line.expr), *self._dying(line)[:1]]
         return [name for name in names if name and usable(name)]
+
+    def _called(self, line: Assign, position: int) -> str | None:
+        """What the source itself calls one result of a line."""
+        if line.field is None:
+            return self.assigned.get(line.node.name) if line.node is not None else None
+        names = call_names(line.node, line.frame, line.child_frame)
+        name = names[position] if len(names) == len(line.targets) or len(line.targets) == 1 and names else None
+        return name if usable(name) else None
+
+    def _of_base(self, expr: object) -> list[str]:
+        """What an op's result is called by the op: a part or another shape of an array keeps its name."""
+        while isinstance(expr, Subscript) or (isinstance(expr, Call) and _is_method(expr)):
+            expr = expr.value if isinstance(expr, Subscript) else expr.function.value
+        if isinstance(expr, Value):
+            return [self.names[expr.name]] if expr.name in self.names else []
+        if isinstance(expr, Call) and isinstance(expr.function, Attribute):
+            return [_BY_FUNCTION[expr.function.attribute]] if expr.function.attribute in _BY_FUNCTION else []
+        if isinstance(expr, Operation) and expr.symbol in _COMPARISONS:
+            return ["mask"]
+        return []
 
     def _dying(self, line: Line) -> list[str]:
         """The names of values that a line reads for the last time."""
         return [self.names[v.name] for v in reads(line) if v.name in self.names and self.last.get(v.name, 0) <= self.clock]
 
     def _give(self, value: Value, *candidates: str) -> None:
-        for name in [*candidates, *([] if candidates else _PLAIN)]:
+        for name in [*candidates, *([] if candidates else PLAIN)]:
             if self._free(name):
                 self._take(value, name)
                 return
@@ -242,15 +198,6 @@ def item_names(line: For, item: Value) -> list[str]:
     return [name for name in (singular, "block", "item") if name and usable(name)]
 
 
-def _called(line: Assign, position: int) -> str | None:
-    """What the source calls one result of a line."""
-    if line.field is None:
-        return source_name(line.node, line.frame)
-    names = call_name(line.node, line.frame, line.child_frame)
-    name = names[position] if position < len(names) else None
-    return name if name and usable(name) else None
-
-
 def _maker(lines: list[Line], value: Value) -> Assign | None:
     """The assignment among lines that makes a value."""
     return next((line for line in lines if isinstance(line, Assign) and any(t is value for t in line.targets)), None)
@@ -264,4 +211,9 @@ def _last_assign(lines: list[Line]) -> Assign | None:
     return next((line for line in reversed(lines) if isinstance(line, Assign)), None)
 
 
-__all__ = ["Namer", "argument_names", "call_name", "item_names", "source_name", "usable"]
+def _is_method(call: Call) -> bool:
+    function = call.function
+    return isinstance(function, Attribute) and isinstance(function.value, (Value, Subscript, Call)) and function.attribute in _SHAPING
+
+
+_SHAPING = {"reshape", "swapaxes", "transpose", "astype"}

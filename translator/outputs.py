@@ -25,7 +25,7 @@ from translator.capture import user_inputs
 from translator.captured import Captured
 from translator.errors import TranslationError
 from translator.modules import is_field_name
-from translator.naming import RESERVED
+from translator.source_names import RESERVED
 
 if TYPE_CHECKING:
     from translator.codegen import File

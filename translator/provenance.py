@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import importlib
 import inspect
@@ -177,3 +178,40 @@ def names_read(frame: Frame) -> list[str]:
     if node is None:
         return []
     return [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)]
+
+
+def line_key(frame: Frame) -> tuple[str, int]:
+    """What identifies the statement that a frame is in."""
+    node, _ = statement(frame)
+    return frame.file, node.lineno if node is not None else frame.line
+
+
+def passed_names(frame: Frame, callee: str, forward: tuple[str, ...]) -> dict[str, str]:
+    """Which parameter of a module's forward each plain name is passed as, in the statement that calls it.
+
+    callee is the field that holds the module; a call of a loop's variable counts as well.
+    """
+    node, _ = statement(frame)
+    calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)] if node is not None else []
+    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == callee]
+    plain = [c for c in calls if isinstance(c.func, (ast.Name, ast.Subscript)) and _called(c.func) not in dir(builtins)]
+    for call in (named or plain)[:1]:
+        found = {arg.id: name for arg, name in zip(call.args, forward, strict=False) if isinstance(arg, ast.Name)}
+        found |= {k.value.id: k.arg for k in call.keywords if k.arg and isinstance(k.value, ast.Name)}
+        return found
+    return {}
+
+
+def _called(function: ast.expr) -> str | None:
+    return function.id if isinstance(function, ast.Name) else None
+
+
+@functools.cache
+def unpacked(type_name: str, parameter: str) -> tuple[str, ...]:
+    """The names that a class's code unpacks a parameter into: `cos, sin = position_embeddings`."""
+    for file, first, last in _spans(type_name):
+        for begin, _, node, _ in _statements(file):
+            if first <= begin <= last and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                if isinstance(node.value, ast.Name) and node.value.id == parameter:
+                    return tuple(_plain(part) or "" for part in node.targets[0].elts)
+    return ()

@@ -98,5 +98,9 @@ class _Rest:
     def __hash__(self) -> int:
         return 0
 
+    def __deepcopy__(self, memo: dict) -> _Rest:
+        """torch copies structures; what is in here may be a tracer's and not copy."""
+        return self
+
     def __repr__(self) -> str:
         return "..."

@@ -31,6 +31,12 @@ def wide_source(source: str) -> str:
     return "".join(lines)
 
 
+def _call(arrays: Any, rest: tuple[tuple, Any]) -> Any:
+    """A model's call, its arrays apart from all else, which is static as under eqx.filter_jit."""
+    model, args, kwargs = eqx.combine(arrays, jax.tree.unflatten(rest[1], rest[0]))
+    return eqx.filter(model(*args, **kwargs), eqx.is_array_like)
+
+
 class Runner:
     """An emitted source bound to tensors, ready to be called with torch's arguments.
 
@@ -49,7 +55,9 @@ class Runner:
             self.module = binding.instantiate(wide_source(source) if wide else source, constants)
             state = {name: widened(tensor) for name, tensor in state.items()} if wide else state
             self.model: Any = binding.bind(self.module, state)
-        self._jitted = eqx.filter_jit(lambda model, args, kwargs: model(*args, **kwargs))
+        # In float64 nothing depends on how well XLA optimises, and compiling is most of what a verification costs.
+        options = {"xla_backend_optimization_level": 0} if wide else {}
+        self._jitted = jax.jit(_call, static_argnums=1, compiler_options=options)
 
     @contextlib.contextmanager
     def mode(self) -> Iterator[None]:
@@ -60,9 +68,14 @@ class Runner:
     def run(self, args: tuple, kwargs: Mapping[str, Any], jit: bool = True) -> dict[str, np.ndarray]:
         """The outputs by name. args and kwargs are torch's."""
         args, kwargs = self.arguments(args), self.arguments(dict(kwargs))
-        call = self._jitted if jit else lambda model, args, kwargs: model(*args, **kwargs)
         with self.mode():
-            return emitted_leaves(call(self.model, args, kwargs))
+            if not jit:
+                return emitted_leaves(self.model(*args, **kwargs))
+            arrays, rest = eqx.partition(
+                (self.model, args, kwargs), lambda x: eqx.is_array(x) or isinstance(x, np.ndarray)
+            )
+            leaves, structure = jax.tree.flatten(rest)
+            return emitted_leaves(self._jitted(arrays, (tuple(leaves), structure)))
 
     def arguments(self, value: Any) -> Any:
         """torch arguments as the emitted module takes them."""

@@ -51,6 +51,7 @@ def simplify(captured: Captured) -> Graph:
     decompose_unknown(graph)
     drop_identities(graph)
     drop_expands(graph)
+    fold_repeats(graph)
     extend_concatenations(graph)
     lift_joins(graph)
     graph.eliminate_dead_code()
@@ -197,3 +198,26 @@ def lift_joins(graph: Graph) -> None:
         others = set(inside) - {node}
         if first is node and len(inputs) > 1 and not any(user in others for n in inputs for user in n.users):
             node.meta["nn_module_stack"] = dict(list(stack.items())[:-1])
+
+
+def fold_repeats(graph: Graph) -> None:
+    """A new axis, expanded and merged into the one before it, repeats the items of that one."""
+    for node in list(graph.nodes):
+        if packet(node) not in ("reshape", "view") or not isinstance(node.args[0], Node):
+            continue
+        wide = node.args[0]
+        thin = wide.args[0] if packet(wide) == "expand" else None
+        if not isinstance(thin, Node) or packet(thin) != "unsqueeze":
+            continue
+        source, shape, value = thin.args[0], wide.meta["val"].shape, node.meta["val"]
+        axis = thin.args[1] % len(shape)
+        before = source.meta["val"].shape
+        if axis == 0 or not isinstance(shape[axis], int) or not isinstance(before[axis - 1], int):
+            continue
+        merged = (*before[: axis - 1], before[axis - 1] * shape[axis], *before[axis:])
+        if same_shape(shape[:axis] + shape[axis + 1 :], before) and same_shape(value.shape, merged):
+            with graph.inserting_before(node):
+                new = graph.call_function(aten.repeat_interleave.self_int, (source, shape[axis], axis - 1))
+            new.meta = dict(node.meta)
+            node.replace_all_uses_with(new)
+            graph.erase_node(node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.expr import Attribute, Call, Name, Subscript, transform
+from op_table.expr import Attribute, Call, Name, Subscript, Value, transform
 from translator.lines import Line, rewrite
 
 
@@ -16,7 +16,8 @@ def tidy(lines: list[Line], after: list[Any]) -> list[Any]:
 
 def _tidy(part: Any) -> Any:
     if isinstance(part, Subscript) and isinstance(part.value, Subscript):
-        merged = _merge(_places(part.value.index), _places(part.index))
+        outer = _spelled_out(_places(part.index), _rank(part.value))
+        merged = _merge(_places(part.value.index), outer) if outer is not None else None
         if merged is not None:
             return Subscript(part.value.value, merged if len(merged) > 1 else merged[0])
     if isinstance(part, Call) and _is_scalar(part):
@@ -26,6 +27,33 @@ def _tidy(part: Any) -> Any:
 
 def _places(index: Any) -> tuple:
     return index if isinstance(index, tuple) else (index,)
+
+
+def _rank(expr: Any) -> int | None:
+    """How many axes an expression has, as far as its form tells."""
+    if isinstance(expr, Value):
+        return expr.ndim
+    if isinstance(expr, Subscript):
+        base, places = _rank(expr.value), _places(expr.index)
+        if base is None or any(not (place is None or isinstance(place, (slice, int))) for place in places):
+            return None
+        return base + sum(place is None for place in places) - sum(isinstance(place, int) for place in places)
+    if isinstance(expr, Call) and isinstance(expr.function, Attribute):
+        if expr.function.attribute == "arange":
+            return 1
+        return _rank(expr.function.value) if expr.function.attribute == "astype" else None
+    return None
+
+
+def _spelled_out(places: tuple, rank: int | None) -> tuple | None:
+    """places with an Ellipsis replaced by the whole axes that it stands for; None if it is not known how many."""
+    if not any(place is Ellipsis for place in places):
+        return places
+    if rank is None:
+        return None
+    at = next(i for i, place in enumerate(places) if place is Ellipsis)
+    taken = sum(place is not None and place is not Ellipsis for place in places)
+    return (*places[:at], *[slice(None)] * (rank - taken), *places[at + 1 :])
 
 
 def _merge(inner: tuple, outer: tuple) -> tuple | None:

@@ -37,7 +37,7 @@ def attention_logsumexp(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> Float[Array, "*batch queries"]:
-    """The logsumexp of the scores, which torch's fused attention kernels return beside their output."""
+    """The logsumexp of the scores, which torch's fused kernels return beside their output."""
     scores = jnp.einsum(
         "...qf,...kf->...qk",
         query,

@@ -21,7 +21,7 @@ def conv_transpose(
     groups: int = 1,
     dilation: int | tuple[int, ...] = 1,
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """torch.nn.functional.conv_transpose1d, 2d and 3d, as the convolution of x spread out by stride."""
+    """torch.nn.functional.conv_transpose1d, 2d and 3d: a convolution of x spread out by stride."""
     in_channels, out_channels, *kernel = weight.shape
     stride, dilation = (tuple(np.broadcast_to(v, len(kernel)).tolist()) for v in (stride, dilation))
     low = np.array(dilation) * (np.array(kernel) - 1) - padding
@@ -41,7 +41,7 @@ def conv_transpose(
 
 
 class ConvTranspose(eqx.Module):
-    """torch.nn.ConvTranspose1d, 2d and 3d, on float[batch, in_channels, *size]; weight has torch's axes."""
+    """torch.nn.ConvTranspose1d, 2d and 3d, on float[batch, in_channels, *size]."""
 
     weight: Float[Array, "in_channels out_channels_of_group *kernel"]
     bias: Float[Array, " out_channels"] | None

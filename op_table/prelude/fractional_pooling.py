@@ -23,7 +23,7 @@ def fractional_max_pool(
     output_size: tuple[int, ...],
     samples: Float[Array, "batch channels n"],
 ) -> tuple[Float[Array, "batch channels *output_size"], Int[Array, "batch channels *output_size"]]:
-    """torch.nn.functional.fractional_max_pool2d and 3d: the maxima, and their places in the flat input.
+    """torch.nn.functional.fractional_max_pool2d and 3d: the maxima and their places in the input.
 
     samples holds a number in [0, 1) for each axis (in two dimensions, for the last axis first).
     """

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 def affine_grid(
     theta: Float[Array, "batch n n+1"], size: tuple[int, ...], *, align_corners: bool = False
 ) -> Float[Array, "..."]:
-    """torch.nn.functional.affine_grid to an image of size (batch, channels, *size): [batch, *size, n]."""
+    """torch.nn.functional.affine_grid over an image of size (batch, channels, *size)."""
     axes = []
     for n in size[2:]:
         line = jnp.linspace(-1, 1, n, dtype=theta.dtype) if n > 1 else jnp.zeros(n, theta.dtype)
@@ -73,7 +73,7 @@ def grid_sample(
     padding: str = "zeros",
     align_corners: bool = False,
 ) -> Float[Array, "batch channels *out"]:
-    """torch.nn.functional.grid_sample. The last axis of grid runs from the last axis of the image to the first."""
+    """torch.nn.functional.grid_sample. A place is written from the last axis of x to the first."""
     size = x.shape[2:]
     places = [grid_place(grid[..., -1 - i], n, align_corners) for i, n in enumerate(size)]
     if mode == "bicubic":
@@ -96,7 +96,7 @@ def grid_sample_cubic(
     padding: str,
     align_corners: bool,
 ) -> Float[Array, "batch channels *out"]:
-    """torch.nn.functional.grid_sample(mode="bicubic"), which pads each of the sixteen neighbours by itself."""
+    """torch.nn.functional.grid_sample(mode="bicubic"): all sixteen neighbours are padded."""
     low = [jnp.floor(p) for p in places]
     weights = [cubic_weights(p - b) for p, b in zip(places, low, strict=True)]
     y = jnp.zeros((), x.dtype)

@@ -1,6 +1,8 @@
-"""Resizing the last axes as torch does: positions in float32 (float64 for float64), never antialiased unless asked.
+"""Resizing the last axes as torch does: positions in float32 (float64 for float64), no antialiasing
+unless asked for.
 
-Along each axis a new value is a weighted sum of a few old ones, its taps: two constants of shape [new size, taps].
+Along each axis a new value is a weighted sum of a few old ones, its taps: two constants of shape
+[new size, taps].
 """
 
 import math
@@ -12,6 +14,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 
+def resized_axes(
+    shape: tuple[int, ...], size: tuple[int, ...] | None, scale_factor: tuple[float, ...] | None
+) -> list[tuple[int, int, int, float | None]]:
+    """Each resized axis, its old and its new size, and the factor that its positions come from.
+
+    A scale_factor decides the positions even where size is given, as torch has it.
+    """
+    factors = scale_factor or (None,) * len(size or ())
+    axes = list(range(len(shape) - len(factors), len(shape)))
+    old = [shape[axis] for axis in axes]
+    new = size or [math.floor(n * f) for n, f in zip(old, scale_factor or (), strict=True)]
+    return list(zip(axes, old, new, factors, strict=True))
+
+
 def source_scale(
     size: int, new_size: int, factor: float | None, align_corners: bool, dtype: type
 ) -> np.floating:
@@ -21,30 +37,20 @@ def source_scale(
     return dtype(1 / factor) if factor is not None else dtype(size) / dtype(new_size)
 
 
-def nearest_taps(
-    size: int, new_size: int, factor: float | None, dtype: type, exact: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The tap that torch's nearest (exact: nearest-exact) interpolation copies."""
-    scale = source_scale(size, new_size, factor, False, dtype)
-    place = np.arange(new_size).astype(dtype) + dtype(0.5 if exact else 0)
-    index = np.minimum(np.floor((place * scale).astype(np.float32)).astype(int), size - 1)
-    return index[:, None], np.ones((new_size, 1), dtype)
-
-
 def linear_taps(
     size: int, new_size: int, factor: float | None, dtype: type, align_corners: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The two neighbours of each new value, at the border twice the last."""
     scale = source_scale(size, new_size, factor, align_corners, dtype)
     place = np.arange(new_size).astype(dtype)
-    place = (
-        place * scale if align_corners else np.maximum((place + dtype(0.5)) * scale - dtype(0.5), 0)
-    )
+    if align_corners:
+        place = place * scale
+    else:
+        place = np.maximum((place + dtype(0.5)) * scale - dtype(0.5), 0)
     low = np.minimum(np.floor(place).astype(int), size - 1)
     weight = np.clip(place - low.astype(dtype), 0, 1)
-    return np.stack([low, np.minimum(low + 1, size - 1)], axis=1), np.stack(
-        [1 - weight, weight], axis=1
-    )
+    index = np.stack([low, np.minimum(low + 1, size - 1)], axis=1)
+    return index, np.stack([1 - weight, weight], axis=1)
 
 
 def cubic_taps(
@@ -90,25 +96,17 @@ def resize(
     size: tuple[int, ...] | None,
     scale_factor: tuple[float, ...] | None,
 ) -> Float[Array, "..."]:
-    """x with its last axes resized to size, or else by scale_factor, one after the other.
-
-    A scale_factor decides the positions even where size is given, as torch has it.
-    """
+    """x with its last axes resized to size, or else by scale_factor, one after the other."""
     dtype = np.float64 if x.dtype == np.float64 else np.float32
-    factors = scale_factor or (None,) * len(size or ())
     y = x
-    for axis, factor in enumerate(factors, start=x.ndim - len(factors)):
-        old = x.shape[axis]
-        new = size[axis - x.ndim] if size is not None else math.floor(old * (factor or 1))
+    for axis, old, new, factor in resized_axes(x.shape, size, scale_factor):
         index, weight = taps(old, new, factor, dtype)
-        weight = weight.reshape(*weight.shape, *(1,) * (x.ndim - axis - 1))
-        shares = [jnp.take(y, i, axis=axis) * w for i, w in zip(index.T, weight.swapaxes(0, 1), strict=True)]
-        y = functools.reduce(jnp.add, shares)
+        along = (-1,) + (1,) * (x.ndim - axis - 1)
+        total = jnp.take(y, index[:, 0], axis=axis) * weight[:, 0].reshape(along)
+        for tap in range(1, index.shape[1]):
+            total = total + jnp.take(y, index[:, tap], axis=axis) * weight[:, tap].reshape(along)
+        y = total
     return y.astype(x.dtype)
-
-
-def nearest(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return x
 
 
 def upsample_nearest(
@@ -119,7 +117,12 @@ def upsample_nearest(
     exact: bool = False,
 ) -> Float[Array, "..."]:
     """torch.nn.functional.interpolate(mode="nearest"), or "nearest-exact"."""
-    return resize(x, partial(nearest_taps, exact=exact), size, scale_factor)
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    for axis, old, new, factor in resized_axes(x.shape, size, scale_factor):
+        place = np.arange(new).astype(dtype) + dtype(0.5 if exact else 0)
+        place = (place * source_scale(old, new, factor, False, dtype)).astype(np.float32)
+        x = jnp.take(x, np.minimum(np.floor(place).astype(int), old - 1), axis=axis)
+    return x
 
 
 def upsample_linear(

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 
 def solve(a: Float[Array, "*batch n n"], b: Float[Array, "..."]) -> Float[Array, "..."]:
-    """torch.linalg.solve: b is a batch of vectors where its shape is that of a without its last axis."""
+    """torch.linalg.solve: b holds vectors where its shape is that of a without the last axis."""
     if b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1]):
         return jnp.linalg.solve(a, b[..., None])[..., 0]
     return jnp.linalg.solve(a, b)
@@ -53,13 +53,13 @@ def pinv(
     rtol: float | None = None,
     hermitian: bool = False,
 ) -> Float[Array, "*batch n m"]:
-    """torch.linalg.pinv: singular values up to the greater of atol and rtol times the largest count as 0."""
+    """torch.linalg.pinv: singular values up to atol, or rtol times the largest, count as 0."""
     if rtol is None:
         rtol = 0.0 if atol > 0 else max(x.shape[-2:]) * float(jnp.finfo(x.dtype).eps)
-    if atol > 0:
-        largest = jnp.max(jnp.linalg.svdvals(x), axis=-1)
-        rtol = jnp.maximum(rtol, atol / largest)
-    return jnp.linalg.pinv(x, rtol=rtol, hermitian=hermitian)
+    if atol == 0:
+        return jnp.linalg.pinv(x, rtol=rtol, hermitian=hermitian)
+    largest = jnp.max(jnp.linalg.svdvals(x), axis=-1)
+    return jnp.linalg.pinv(x, rtol=jnp.maximum(rtol, atol / largest), hermitian=hermitian)
 
 
 def lu(

@@ -44,7 +44,7 @@ def binary_cross_entropy_with_logits(
 def poisson_nll(
     x: Float[Array, "..."], target: Float[Array, "..."], *, log_input: bool, full: bool, eps: float
 ) -> Float[Array, "..."]:
-    """torch.nn.functional.poisson_nll_loss(reduction="none"); full adds Stirling's approximation above 1."""
+    """torch.nn.functional.poisson_nll_loss(reduction="none"); full adds Stirling's term."""
     loss = jnp.exp(x) - target * x if log_input else x - target * jnp.log(x + eps)
     if full:
         counts = jnp.maximum(target, 1)
@@ -139,7 +139,7 @@ def multi_margin(
 def multilabel_margin(
     x: Float[Array, "batch classes"], target: Int[Array, "batch classes"]
 ) -> Float[Array, " batch"]:
-    """torch.nn.functional.multilabel_margin_loss(reduction="none"). The labels of an example end at the first -1."""
+    """torch.nn.functional.multilabel_margin_loss(reduction="none"): labels end at the first -1."""
     valid = jnp.cumprod(target >= 0, axis=1).astype(bool)
     labels = jnp.where(valid, target, 0)
     is_label = jnp.any((jnp.arange(x.shape[1]) == labels[:, :, None]) & valid[:, :, None], axis=1)

@@ -107,6 +107,6 @@ def group_norm_statistics(
 def weight_norm(
     v: Float[Array, "..."], g: Float[Array, "..."], axis: int | None = 0
 ) -> Float[Array, "..."]:
-    """torch._weight_norm: v scaled so that each slice along axis (or all of v) has the norm in g."""
+    """torch._weight_norm: v scaled until each slice along axis (or all of v) has the norm in g."""
     over = tuple(a for a in range(v.ndim) if a != axis)
     return v * (g / jnp.sqrt(jnp.sum(v * v, axis=over, keepdims=True)))

@@ -1,4 +1,7 @@
-"""Pooling over the last axes. padding is what goes around: an int, one an axis, or the pair (low, high) of such."""
+"""Pooling over the last axes.
+
+padding is what goes around them: an int, one an axis, or the pair (low, high) of such.
+"""
 
 import math
 
@@ -62,11 +65,11 @@ def ceil_padding(
 
     A window may overhang the high padding, but must begin before it.
     """
-    size, reach = np.array(size), (np.array(kernel) - 1) * dilation + 1
-    windows = -((size + 2 * np.array(padding) - reach) // -np.array(stride)) + 1
-    windows -= (windows - 1) * stride >= size + padding
-    overhang = (windows - 1) * stride + reach - size - padding
-    low = np.broadcast_to(padding, size.shape)
+    length, low = np.array(size), np.broadcast_to(padding, len(size))
+    step, reach = np.array(stride), (np.array(kernel) - 1) * dilation + 1
+    windows = -((length + 2 * low - reach) // -step) + 1
+    windows -= (windows - 1) * step >= length + low
+    overhang = (windows - 1) * step + reach - length - low
     return low.tolist(), np.maximum(low, overhang).tolist()
 
 
@@ -79,7 +82,7 @@ def window_counts(
     ceil_mode: bool = False,
     count_include_pad: bool = False,
 ) -> Float[Array, "*new_size"]:
-    """How many elements each window of torch's avg_pool counts; what overhangs the padding never does."""
+    """How many elements each window of avg_pool counts; what overhangs the padding never does."""
     axes = len(kernel)
     steps, inner = np.broadcast_to(stride, axes), np.broadcast_to(padding, axes)
     low, high = inner, inner
@@ -101,7 +104,7 @@ def max_unpool(
     indices: Int[Array, "*batch_and_size"],
     output_size: tuple[int, ...],
 ) -> Float[Array, "*batch_and_output_size"]:
-    """torch.nn.functional.max_unpool1d, 2d and 3d: x at its places in the flat output, zero elsewhere."""
+    """torch.nn.functional.max_unpool1d, 2d and 3d: x at its places, zero elsewhere."""
     batch = x.shape[: x.ndim - len(output_size)]
     values, places = (a.reshape(math.prod(batch), -1) for a in (x, indices))
     rows = jnp.arange(math.prod(batch))[:, None]

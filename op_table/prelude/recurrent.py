@@ -1,6 +1,7 @@
-"""Recurrent networks with torch's gates and weights. A step takes what the inputs contribute, computed for all times at once.
+"""Recurrent networks with torch's gates and weights.
 
-The weights of one direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
+A step takes what the inputs contribute, which is computed for all times at once. The weights of one
+direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
 (None where only a projection follows) and by weight_hr where an LSTM projects its output.
 """
 
@@ -97,9 +98,8 @@ def recurrent_layers(
             finals.append(final)
             outputs.append(output)
         x = jnp.concatenate(outputs, axis=-1) if bidirectional else outputs[0]
-    return x.swapaxes(0, 1) if batch_first else x, tuple(
-        jnp.stack(s) for s in zip(*finals, strict=True)
-    )
+    final_state = tuple(jnp.stack(s) for s in zip(*finals, strict=True))
+    return x.swapaxes(0, 1) if batch_first else x, final_state
 
 
 def lstm(
@@ -149,6 +149,6 @@ def rnn_relu(
     bidirectional: bool = False,
     batch_first: bool = False,
 ) -> tuple[Array, Array]:
-    """torch.nn.RNN(nonlinearity="relu") without dropout: the outputs, and the last of every layer."""
+    """torch.nn.RNN(nonlinearity="relu") without dropout: the outputs, the last of every layer."""
     y, (h,) = recurrent_layers(rnn_relu_step, x, (state,), weights, bidirectional, batch_first)
     return y, h

@@ -1,7 +1,7 @@
-"""Pooling over windows that lax.reduce_window cannot express: dilated, of unequal length, or asked for the maximum's place.
+"""Pooling that lax.reduce_window cannot express: dilated, over windows of unequal length, or of places.
 
-Windows are products of windows along each axis, so all of these go one axis after the other. Along an axis they are two
-constants: the indices in each window, and which of these count.
+Windows are products of windows along each axis, so all of these go one axis after the other. Along an
+axis they are two constants: the indices in each window, and which of these count.
 """
 
 import math
@@ -24,7 +24,7 @@ def strided_windows(
 def adaptive_windows(
     size: int, windows: int
 ) -> tuple[Int[np.ndarray, "windows longest"], Bool[np.ndarray, "windows longest"]]:
-    """As many windows along an axis as asked for, as even as torch's adaptive pooling makes them."""
+    """As many windows along an axis as asked for, as even as torch makes them."""
     start = np.arange(windows) * size // windows
     stop = -(np.arange(1, windows + 1) * size // -windows)
     index = start[:, None] + np.arange(np.max(stop - start, initial=1))

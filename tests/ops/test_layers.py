@@ -22,7 +22,8 @@ def built(module: nn.Module, *inputs: torch.Tensor):
     cls = type(module)
     entry = layers.lookup(f"{cls.__module__}.{cls.__qualname__}", op_name(node))
     assert entry is not None
-    args, kwargs = arguments(node, lambda n: operand_value(n, Sizes({})))
+    sizes = Sizes({})
+    args, kwargs = arguments(node, lambda n: operand_value(n, sizes), sizes)
     names = [argument.name for argument in node.target._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs
     targets = program.graph_signature.inputs_to_parameters | program.graph_signature.inputs_to_buffers
