@@ -107,6 +107,13 @@ class Bodies:
                 self.values[node.name] = operand_value(node, self.sizes)
         return self.values[node.name]
 
+    def result(self, node: Node) -> Any:
+        """What stands for a node in the root's result: a constant is written out."""
+        value = self.operand(node)
+        if not isinstance(value, Value) or not self._is_constant(value):
+            return value
+        return self._constant(value)
+
     def body(self, module: Module, call: ModuleCall) -> Body:
         """The body of one call of a class, its sizes resolved."""
         body = Body(module, call)
@@ -146,11 +153,14 @@ class Bodies:
 
     def _add_constants(self, body: Body, values: list[Value]) -> None:
         for value in reversed(values):
-            target = self.captured.targets[value.name]
-            expr, stored = constant(target, self.captured.tensors[target])
-            if stored is not None:
-                self.constants[target] = stored
-            body.statements.insert(0, Statement((value,), expr, frame=body.call.frame))
+            body.statements.insert(0, Statement((value,), self._constant(value), frame=body.call.frame))
+
+    def _constant(self, value: Value) -> Expr:
+        target = self.captured.targets[value.name]
+        expr, stored = constant(target, self.captured.tensors[target])
+        if stored is not None:
+            self.constants[target] = stored
+        return expr
 
     def _fill(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:
         for item in call.items:
@@ -247,7 +257,8 @@ class SizeResolver:
         if expr in self.shown:
             return self.shown[expr]
         if isinstance(expr, sympy.Symbol):
-            return self._invert(expr) or self._argument(expr)
+            inverted = self._invert(expr)
+            return self._argument(expr) if inverted is None else inverted
         name = type(expr).__name__
         args = [self._write(arg) for arg in expr.args]
         if isinstance(expr, sympy.Add):

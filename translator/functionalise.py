@@ -26,7 +26,8 @@ def replace_in_place(graph: Graph) -> bool:
         target = node.args[0]
         functional = _functional(node.target)
         others = [n for n in groups[root[target]] if n is not target and n is not node]
-        read_later = any(order[user] > order[node] for other in others for user in other.users if user is not node)
+        earlier = [n for n in others if order[n] < order[node]]  # later ones come from what the op gives back
+        read_later = any(order[user] > order[node] for other in earlier for user in other.users)
         if functional is None or root[target].op == "placeholder" or root[target] is not target or read_later:
             return False
         node.target = functional

@@ -36,7 +36,7 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
                 continue
             candidate = transform(expr, lambda part: source.expr if part is value or _is(part, value) else part)  # noqa: B023
             last = source is kept[-1] and len(list(values(expr))) == 1 and isinstance(expr, (Value, tuple))
-            if trivial(source.expr) or (last and limit > LENGTH) or (len(text(candidate)) <= limit and depth(candidate) <= DEPTH):
+            if trivial(source.expr) or (last and limit > LENGTH) or _fits(candidate, limit, text):
                 expr = candidate
                 del pending[value.name]
                 kept.remove(source)
@@ -64,6 +64,14 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
     result = [substitute(expr, LENGTH + 8) for expr in after]
     lines[:] = kept
     return result
+
+
+def _fits(expr: Any, limit: int, text: Callable[[Any], str]) -> bool:
+    """Whether an expression stays readable. The parts of a NamedTuple or dict have a line each."""
+    parts = list(expr.values()) if isinstance(expr, dict) else [expr]
+    if isinstance(expr, Call) and isinstance(expr.function, Name) and not expr.args:
+        parts = [value for _, value in expr.kwargs]
+    return all(len(text(part)) <= limit and depth(part) <= DEPTH for part in parts)
 
 
 def _is(part: Any, value: Value) -> bool:

@@ -207,7 +207,7 @@ class Method:
     def _size_arguments(self, lines: list[Line], after: list[Any]) -> list[Value]:
         read = {v.name: v for line in lines for v in reads(line) if isinstance(v, SizeValue)}
         by_size = {v.size_expr.expr: v for v in read.values()}
-        return [by_size.get(size.expr) or SizeValue(f"size_{i}", size) for i, size in enumerate(self.body.sizes)]
+        return [by_size.get(size.expr, SizeValue(f"size_{i}", size)) for i, size in enumerate(self.body.sizes)]
 
     def _argument_names(self, arguments: list[Value]) -> list[str]:
         arrays = [v for v in arguments if not isinstance(v, SizeValue)]

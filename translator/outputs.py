@@ -75,7 +75,7 @@ class Outputs:
         for child in _specs(spec):
             self._find_containers(child)
         names = _field_names(spec)
-        if names is None or not all(is_field_name(n) and not n.startswith("_") for n in names):
+        if names is None or not all(is_field_name(name) for name in names) or len(set(names)) < len(names):
             return
         key = (spec.type if not isinstance(spec.type, type) or spec.type is not tuple else tuple, tuple(names))
         if key not in self.containers:
@@ -97,7 +97,7 @@ class Outputs:
 
         def leaf() -> Any:
             part = next(leaves)
-            return bodies.operand(part) if isinstance(part, Node) else part
+            return bodies.result(part) if isinstance(part, Node) else part
 
         return self._build(self.spec, leaf)
 
@@ -314,7 +314,7 @@ def _field_names(spec: Any) -> list[str] | None:
     if isinstance(context, (tuple, list)):
         names = context[0] if context and isinstance(context[0], (tuple, list)) else context
         if len(names) == len(_specs(spec)) and all(isinstance(name, str) for name in names):
-            return list(names)
+            return [name.lstrip("_") for name in names]  # a NamedTuple has no private fields
     return None
 
 

@@ -59,9 +59,8 @@ def user_line(node: Node) -> str:
 @functools.cache
 def _statements(file: str) -> list[tuple[int, int, ast.stmt, ast.For | None]]:
     """Every simple statement of a file with its first and last line and the innermost for loop around it."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
+    tree = _tree(file)
+    if tree is None:
         return []
     found: list[tuple[int, int, ast.stmt, ast.For | None]] = []
 
@@ -146,12 +145,40 @@ def _spans(type_name: str) -> tuple[tuple[str, int, int], ...]:
     for base in cls.__mro__ if cls else ():
         if base in (torch.nn.Module, object):
             continue
-        try:
-            lines, first = inspect.getsourcelines(base)
-            spans.append((inspect.getsourcefile(base) or "", first, first + len(lines)))
-        except (OSError, TypeError):
-            continue
+        file = getattr(sys.modules.get(base.__module__), "__file__", None)
+        span = _classes(file).get(base.__qualname__) if file else None
+        if span is not None:
+            spans.append((file, *span))
     return tuple(spans)
+
+
+@functools.cache
+def _classes(file: str) -> dict[str, tuple[int, int]]:
+    """The first and last line of each class of a file, by qualified name."""
+    found: dict[str, tuple[int, int]] = {}
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name] = (child.lineno, child.end_lineno or child.lineno)
+                visit(child, f"{prefix}{child.name}.")
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                visit(child, f"{prefix}{child.name}.<locals>.")
+            elif isinstance(child, (ast.If, ast.Try, ast.With)):
+                visit(child, prefix)
+
+    tree = _tree(file)
+    if tree is not None:
+        visit(tree, "")
+    return found
+
+
+@functools.cache
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return None
 
 
 def within(frame: Frame, type_name: str) -> bool:

@@ -50,6 +50,7 @@ def simplify(captured: Captured) -> Graph:
     fold_known_values(graph, known_tensors(captured))
     decompose_unknown(graph)
     drop_identities(graph)
+    sink_leading_axes(graph)
     drop_expands(graph)
     fold_repeats(graph)
     extend_concatenations(graph)
@@ -122,10 +123,27 @@ def _is_identity(node: Node, name: str) -> bool:
 
 
 def drop_expands(graph: Graph) -> None:
-    """Take out an expand where what reads it broadcasts anyway."""
+    """Take out an expand, or a new leading axis, where what reads it broadcasts anyway."""
     for node in reversed(list(graph.nodes)):
-        if packet(node) in ("expand", "expand_as", "broadcast_to"):
+        leading = packet(node) == "unsqueeze" and node.args[1] in (0, -node.meta["val"].ndim)
+        if leading or packet(node) in ("expand", "expand_as", "broadcast_to"):
             _replace_where(node, node.args[0], _broadcasts)
+
+
+def sink_leading_axes(graph: Graph) -> None:
+    """Look up first, add the leading axis afterwards: an embedding of indices[None] is that of indices, with the axis."""
+    for node in list(graph.nodes):
+        index = node.args[1] if packet(node) == "embedding" else None
+        if isinstance(index, Node) and packet(index) == "unsqueeze" and index.args[1] == 0:
+            inner = index.args[0]
+            with graph.inserting_before(node):
+                found = graph.call_function(aten.embedding.default, (node.args[0], inner))
+                wide = graph.call_function(aten.unsqueeze.default, (found, 0))
+            stack = dict(list((node.meta.get("nn_module_stack") or {}).items())[:-1])
+            found.meta = {**node.meta, "val": node.meta["val"][0]}
+            wide.meta = {**node.meta, "nn_module_stack": stack}
+            node.replace_all_uses_with(wide)
+            graph.erase_node(node)
 
 
 def _replace_where(node: Node, by: Node, allowed: Callable[[Node, Node, Node], bool]) -> None:

@@ -21,7 +21,7 @@ def _tidy(part: Any) -> Any:
         if merged is not None:
             return Subscript(part.value.value, merged if len(merged) > 1 else merged[0])
     if isinstance(part, Call) and _is_scalar(part):
-        return part.args[1]
+        return part.args[-1]
     return part
 
 
@@ -84,4 +84,6 @@ def _is_scalar(call: Call) -> bool:
     """A 0-d integer array made by jnp.full: JAX takes the number itself wherever it takes that."""
     function = call.function
     named = isinstance(function, Attribute) and isinstance(function.value, Name) and function.value.text == "jnp"
-    return named and function.attribute == "full" and len(call.args) == 2 and call.args[0] == () and type(call.args[1]) is int
+    if not named or not all(type(arg) in (int, tuple) for arg in call.args):
+        return False
+    return function.attribute == "full" and call.args[0] == () or function.attribute in ("array", "asarray")

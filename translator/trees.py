@@ -33,7 +33,7 @@ def parts(value: Any) -> list[tuple[str, Any]] | None:
     if dataclasses.is_dataclass(value):
         return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
     names = pytrees.fields(value) if hasattr(value, "__dict__") else []
-    return [(name, getattr(value, name)) for name in names] if names else None
+    return [(name.lstrip("_"), getattr(value, name)) for name in names] if names else None
 
 
 def torch_leaves(value: Any, name: str = "") -> dict[str, Any]:

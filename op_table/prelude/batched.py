@@ -1,6 +1,5 @@
 """Layers of one example, over batches."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -12,7 +11,7 @@ def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[A
 
     def apply(x: Array) -> Array:
         leading, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
-        y = jax.vmap(layer)(x.reshape(math.prod(leading), *event))
+        y = jax.vmap(layer)(x.reshape(-1, *event))
         return y.reshape(*leading, *y.shape[1:])
 
     return apply

@@ -1,10 +1,10 @@
 """Sampling at the places of a grid."""
 
 import functools
-import itertools
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -83,7 +83,7 @@ def grid_sample(
         return pixels_at(x, [jnp.round(p).astype(int) for p in places])
     low = [jnp.floor(p) for p in places]
     y = jnp.zeros((), x.dtype)
-    for corner in itertools.product((0, 1), repeat=len(size)):
+    for corner in np.ndindex(*(2 for _ in size)):
         weights = [p - b if c else b + 1 - p for p, b, c in zip(places, low, corner, strict=True)]
         index = [b.astype(int) + c for b, c in zip(low, corner, strict=True)]
         y = y + pixels_at(x, index) * functools.reduce(jnp.multiply, weights)[:, None]
@@ -100,7 +100,7 @@ def grid_sample_cubic(
     low = [jnp.floor(p) for p in places]
     weights = [cubic_weights(p - b) for p, b in zip(places, low, strict=True)]
     y = jnp.zeros((), x.dtype)
-    for taps in itertools.product(range(4), repeat=2):
+    for taps in np.ndindex(4, 4):
         index = [
             pad_place(b + (tap - 1), n, padding, align_corners).astype(int)
             for b, tap, n in zip(low, taps, x.shape[2:], strict=True)

@@ -16,32 +16,30 @@ def image(n):
     return torch.randn(2, 3, *SIZES[n])
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("target", TARGETS[:4], ids=str)
+@pytest.mark.parametrize("n, target", [(1, TARGETS[1]), *((2, t) for t in TARGETS[:4]), (3, TARGETS[2])], ids=str)
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
 def test_nearest(n, target, mode):
     op = f"aten.upsample_nearest{n}d.vec" if mode == "nearest" else f"aten._upsample_nearest_exact{n}d.vec"
-    run = check_both if n == 2 else check
-    run(lambda x: F.interpolate(x, mode=mode, **target), image(n), op=op)
+    check(lambda x: F.interpolate(x, mode=mode, **target), image(n), op=op)
 
 
 @pytest.mark.parametrize("factor", [3, 5, 7, 49, 1 / 3, 1.1])
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
 def test_nearest_rounds_positions_as_torch_does(factor, mode):
     x = torch.arange(60.0).reshape(1, 1, 60)
-    check_both(lambda x: F.interpolate(x, scale_factor=factor, mode=mode), x, op=None)
+    for run in (check, check_both):
+        run(lambda x: F.interpolate(x, scale_factor=factor, mode=mode), x, op=None)
     check_both(lambda x: F.interpolate(x, size=int(60 * factor), mode=mode), x, op=None)
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("n, target", [(1, TARGETS[1]), *((2, t) for t in TARGETS), (3, TARGETS[2])], ids=str)
 @pytest.mark.parametrize("align", [False, True])
 def test_linear(n, target, align):
     run = check_both if n == 2 else check
     run(lambda x: F.interpolate(x, mode=LINEAR[n], align_corners=align, **target), image(n), op=f"aten.{OPS[n]}.vec")
 
 
-@pytest.mark.parametrize("target", [*TARGETS, {"scale_factor": (1.5, 2)}, {"size": (3, 20)}], ids=str)
+@pytest.mark.parametrize("target", [TARGETS[1], TARGETS[4], {"scale_factor": (1.5, 2)}, {"size": (3, 20)}], ids=str)
 @pytest.mark.parametrize("align", [False, True])
 def test_cubic(target, align):
     op = "aten.upsample_bicubic2d.vec"
@@ -49,7 +47,7 @@ def test_cubic(target, align):
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("target", [{"scale_factor": 0.4}, {"size": (3, 13)}, {"size": (2, 2)}], ids=str)
+@pytest.mark.parametrize("target", [{"scale_factor": 0.4}, {"size": (3, 13)}], ids=str)
 @pytest.mark.parametrize("align", [False, True])
 def test_antialias(mode, target, align):
     op = f"aten._upsample_{mode}2d_aa.vec"

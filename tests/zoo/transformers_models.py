@@ -22,6 +22,9 @@ ENCODER: dict[str, Any] = dict(
     intermediate_size=48,
     max_position_embeddings=40,
 )
+GPT2: dict[str, Any] = dict(
+    vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=40, bos_token_id=1, eos_token_id=2
+)
 DECODER: dict[str, Any] = ENCODER | dict(num_key_value_heads=2, head_dim=8)
 
 
@@ -99,14 +102,14 @@ def deberta_v2_conv() -> Case:
 
 @model("gpt2")
 def gpt2() -> Case:
-    config = hf.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=40)
+    config = hf.GPT2Config(**GPT2)
     return text_case(hf.GPT2Model(config))
 
 
 @model("gpt2_lm")
 def gpt2_lm() -> Case:
     """With the head that shares the embedding's weight."""
-    config = hf.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=40)
+    config = hf.GPT2Config(**GPT2)
     return text_case(hf.GPT2LMHeadModel(config))
 
 
