@@ -38,8 +38,7 @@ def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
         kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
         kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
         if shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
-            found, wanted = f"{{array.dtype}}{{array.shape}}", f"{{leaf.dtype}}{{leaf.shape}}"
-            return problems.append(f"{{name}} is {{found}}, but should be {{wanted}}")
+            return problems.append(f"{{name}}: {{array.dtype}}{{array.shape}} for {{leaf.dtype}}{{leaf.shape}}")
         if kind is jnp.integer and not np.array_equal(array, tensor):
             return problems.append(f"{{name}} holds integers that do not fit in {{array.dtype}}")
         return array.reshape(shape)

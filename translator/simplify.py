@@ -125,9 +125,15 @@ def _is_identity(node: Node, name: str) -> bool:
 def drop_expands(graph: Graph) -> None:
     """Take out an expand, or a new leading axis, where what reads it broadcasts anyway."""
     for node in reversed(list(graph.nodes)):
-        leading = packet(node) == "unsqueeze" and node.args[1] in (0, -node.meta["val"].ndim)
+        leading = packet(node) == "unsqueeze" and _leads(node)
         if leading or packet(node) in ("expand", "expand_as", "broadcast_to"):
             _replace_where(node, node.args[0], _broadcasts)
+
+
+def _leads(node: Node) -> bool:
+    """Whether a new axis stands before all that are longer than one."""
+    shape = node.meta["val"].shape
+    return all(isinstance(size, int) and size == 1 for size in shape[: node.args[1] % len(shape) + 1])
 
 
 def sink_leading_axes(graph: Graph) -> None:

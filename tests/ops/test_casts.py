@@ -18,11 +18,11 @@ def test_casts():
         ("aten.to.dtype", lambda x: x.to(torch.uint8), [INTS]),
         ("aten.to.dtype", lambda x: x.to(torch.complex64), [X]),
         ("aten.to.dtype", lambda x: x.to(torch.float32), [Z]),
-        ("aten.to.dtype_layout", lambda x: x.to("cpu", torch.float16), [X]),
+        ("aten.to.dtype_layout", lambda x: aten.to.dtype_layout(x, dtype=torch.float16), [X]),
         ("aten.to.device", lambda x: aten.to.device(x, torch.device("cpu"), torch.int32), [X]),
         ("aten._to_copy.default", lambda x: aten._to_copy(x, dtype=torch.int32), [X]),
         ("aten.type_as.default", lambda x, y: x.type_as(y), [X, INTS]),
-        ("aten.to.other", lambda x, y: x.to(y), [INTS, X]),
+        ("aten.to.other", lambda x, y: aten.to.other(x, y), [INTS, X]),
         ("aten.view.dtype", lambda x: x.view(torch.int32), [X]),
     ]
     check_table(rows)

@@ -9,7 +9,7 @@ torch.manual_seed(0)
 aten = torch.ops.aten
 X = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
 Y = X[0, 0]
-I = torch.arange(6).reshape(2, 3)
+INTS = torch.arange(6).reshape(2, 3)
 EMPTY = torch.empty(0)
 
 
@@ -28,7 +28,13 @@ def test_select_and_slice():
         lambda x: aten.slice.Tensor(x, 1),
         lambda x: aten.slice.Tensor(x, -2, None, 3, 2),
     ]
-    selects = [lambda x: x[0], lambda x: x[:, -1], lambda x: x[:, :, 2], lambda x: x[..., 2], lambda x: x.select(-2, -1)]
+    selects = [
+        lambda x: x[0],
+        lambda x: x[:, -1],
+        lambda x: x[:, :, 2],
+        lambda x: x[..., 2],
+        lambda x: x.select(-2, -1),
+    ]
     check_table(
         [("aten.slice.Tensor", f, [X]) for f in slices]
         + [("aten.select.int", f, [X]) for f in selects]
@@ -79,9 +85,9 @@ def test_joins_promote_like_torch():
             ("aten.cat.default", lambda x, y: torch.cat([y, x], 1), [half, EMPTY]),
             ("aten.cat.default", lambda x, y: torch.cat([y, x]), [EMPTY, EMPTY]),
             ("aten.cat.default", lambda x, y: torch.cat([x, y]), [half, Y]),
-            ("aten.cat.default", lambda x, y: torch.cat([x, y]), [I, I.float()]),
-            ("aten.cat.default", lambda x, y: torch.cat([x, y]), [I, I.bool()]),
-            ("aten.concat.default", lambda x, y: aten.concat([x, y], 1), [I, I]),
+            ("aten.cat.default", lambda x, y: torch.cat([x, y]), [INTS, INTS.float()]),
+            ("aten.cat.default", lambda x, y: torch.cat([x, y]), [INTS, INTS.bool()]),
+            ("aten.concat.default", lambda x, y: aten.concat([x, y], 1), [INTS, INTS]),
             ("aten.stack.default", lambda x: torch.stack([x, x * 2], -1), [X]),
             ("aten.stack.default", lambda x: torch.stack([x, x * 2]), [torch.tensor(1.0)]),
             ("aten.stack.default", lambda x, y: torch.stack([x, y], 1), [Y, Y.int()]),
@@ -95,4 +101,4 @@ def test_joins_promote_like_torch():
 
 @pytest.mark.parametrize("function", [lambda x: x[0], lambda x: x[:, 0]])
 def test_select_of_integers(function):
-    check_table([("aten.select.int", function, [I])])
+    check_table([("aten.select.int", function, [INTS])])
