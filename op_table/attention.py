@@ -25,7 +25,8 @@ def scaled_dot_product_attention(
     options = _options(query, attn_mask, is_causal, scale)
     if enable_gqa:
         key, value = (_repeat_heads(query, shared) for shared in (key, value))
-    return prelude(real.scaled_dot_product_attention)(query, key, value, **options)
+    mask = [options.pop("mask")] if "mask" in options else []
+    return prelude(real.scaled_dot_product_attention)(query, key, value, *mask, **options)
 
 
 @lowers("aten._scaled_dot_product_flash_attention_for_cpu.default")

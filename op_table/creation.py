@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,25 @@ def plain(value: Any, dtype: np.dtype) -> Any:
     """A Python number as torch stores it in an array of dtype: True as 1.0, 2.5 as 2."""
     if not isinstance(value, (bool, int, float)):
         return value
-    if dtype == bool:
+    if dtype.kind == "b":
         return bool(value)
     if is_integer(dtype):
         return int(value)
     return number(float(value) if isinstance(value, bool) else value, dtype)
 
 
+def is_unit(value: Any) -> bool:
+    """Whether a number is 0 or 1, which jnp.zeros and jnp.ones write. -0.0 is neither."""
+    return isinstance(value, (bool, int, float)) and value in (0, 1) and math.copysign(1, value) > 0
+
+
 def filled(size: list, value: Any, dtype: np.dtype) -> Expr:
     """An array of one number: jnp.zeros or jnp.ones where it is 0 or 1."""
     value = plain(value, dtype)
+    if is_unit(value):
+        return (jnp.ones if value else jnp.zeros)(shape_given(size), **dtype_given(dtype))
     if not size:
         return jnp.asarray(value, dtype=written(dtype))
-    if isinstance(value, (bool, int, float)) and value in (0, 1):
-        function = jnp.ones if value else jnp.zeros
-        return function(shape_given(size), **dtype_given(dtype))
     return jnp.full(shape_given(size), value, dtype=written(dtype))
 
 
@@ -50,7 +55,7 @@ def filled_like(x: Value, value: Any, dtype: np.dtype | None) -> Expr:
     dtype = x.dtype if dtype is None else dtype
     value = plain(value, dtype)
     other = dtype_given(dtype, default=x.dtype)
-    if isinstance(value, (bool, int, float)) and value in (0, 1):
+    if is_unit(value):
         return (jnp.ones_like if value else jnp.zeros_like)(x, **other)
     return jnp.full_like(x, value, **other)
 
@@ -121,6 +126,13 @@ def fill(x: Value, value: Any) -> Expr:
     return filled_like(x, value, None)
 
 
+@lowers("aten.copy.default")
+def copy(x: Value, src: Value, non_blocking: bool = False) -> Expr:
+    """The functional form of `x.copy_(src)`: src as x would hold it."""
+    same = x.ndim == src.ndim and all(a == b for a, b in zip(x.shape, src.shape, strict=True))
+    return cast(src if same else jnp.broadcast_to(src, x.shape), x.dtype)
+
+
 @lowers("aten.arange.default")
 def arange(end: Any, *, dtype: np.dtype | None = None) -> Expr:
     return arange_step(0, end, dtype=dtype)
@@ -129,21 +141,25 @@ def arange(end: Any, *, dtype: np.dtype | None = None) -> Expr:
 @lowers("aten.arange.start", "aten.arange.start_step")
 def arange_step(start: Any, end: Any, step: Any = 1, *, dtype: np.dtype | None = None) -> Expr:
     """torch counts the elements before it rounds the ends to the dtype."""
-    ends = (start, end, step)
-    own = DEFAULT_FLOAT if any(isinstance(v, float) for v in ends) else INT64
-    dtype = own if dtype is None else dtype
-    if not is_float(dtype):
-        if any(isinstance(v, float) and not v.is_integer() for v in ends):
-            raise Unsupported("arange of integers between fractions")
-        start, end, step = (int(v) if isinstance(v, float) else v for v in ends)
-        own = INT64
+    fractions = any(isinstance(v, float) for v in (start, end, step))
+    dtype = dtype or (DEFAULT_FLOAT if fractions else INT64)
+    if not is_float(dtype) and fractions:
+        if not all(isinstance(v, Size) or v == int(v) for v in (start, end, step)):
+            raise Unsupported("arange of integers between fractions, which torch truncates")
+        start, end, step = (int(v) if isinstance(v, float) else v for v in (start, end, step))
     bounds: tuple = (start, end, step)
     if step == 1:
-        bounds = (end,) if start == 0 and not isinstance(start, Size) else (start, end)
+        bounds = (end,) if is_zero(start) else (start, end)
+    own = DEFAULT_FLOAT if any(isinstance(v, float) for v in bounds) else INT64
     if is_float(dtype) and dtype.itemsize < 4:
-        # Sums in the narrow dtype would drift: torch rounds each element once.
-        return cast(jnp.arange(*bounds, **dtype_given(DEFAULT_FLOAT, own)), dtype)
+        # Sums in a narrow dtype would drift, where torch rounds each element once.
+        return cast(jnp.arange(*bounds), dtype)
     return jnp.arange(*bounds, **dtype_given(dtype, own))
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a number is 0 for every input."""
+    return not isinstance(value, Size) and value == 0
 
 
 @lowers(
@@ -225,3 +241,16 @@ def kaiser_window(
     window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: np.dtype | None = None
 ) -> Expr:
     return _window(jnp.kaiser, beta)(window_length, periodic, dtype=dtype)
+
+
+@lowers("aten.hamming_window.periodic_alpha", "aten.hamming_window.periodic_alpha_beta")
+def hamming_window(
+    window_length: int, periodic: bool, alpha: float, beta: float = 0.46, *, dtype: np.dtype | None = None
+) -> Expr:
+    dtype = dtype or DEFAULT_FLOAT
+    if window_length == 1:
+        return filled([1], 1, dtype)
+    period = window_length if periodic else window_length - 1
+    # Of floats in the dtype: a sum of Python numbers and integers alone would be weakly typed.
+    angle = 2 * jnp.pi * jnp.arange(window_length, dtype=written(dtype)) / period
+    return alpha - beta * jnp.cos(angle)

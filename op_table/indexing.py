@@ -36,6 +36,11 @@ for _name in VALUE_DEPENDENT:
     lowers(f"aten.{_name}")(_value_dependent)
 
 
+@lowers("aten.as_strided.default", "aten.as_strided_scatter.default", "aten.as_strided_copy.default")
+def as_strided(*args: Any, **kwargs: Any) -> Expr:
+    raise Unsupported("as_strided reads the memory under a tensor, which a JAX array does not show")
+
+
 def _is_mask(index: Any) -> bool:
     return index is not None and index.dtype in (np.bool_, np.uint8)
 

@@ -140,3 +140,19 @@ for _name, _function in {
     "column_stack": jnp.column_stack,
 }.items():
     lowers(f"aten.{_name}.default")(_stacking(_function))
+
+
+def _splitting(dim: int):
+    """hsplit, vsplit and dsplit: tensor_split along one axis, the first where an array has no second."""
+
+    def rule(x: Value, sections: Any) -> Any:
+        axis = 0 if x.ndim == 1 else dim
+        return (
+            tensor_split_indices(x, sections, axis) if isinstance(sections, list) else tensor_split(x, sections, axis)
+        )
+
+    return rule
+
+
+for _name, _dim in {"vsplit": 0, "hsplit": 1, "dsplit": 2}.items():
+    lowers(f"aten.{_name}.int", f"aten.{_name}.array")(_splitting(_dim))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from op_table.axes import number
 from op_table.dtypes import cast, inexact, is_array, is_complex, is_float, promoted, result_type
-from op_table.expr import Expr, jax, jnp, lax
+from op_table.expr import Expr, jax, jnp, lax, prelude
+from op_table.prelude import branches
 from op_table.registry import lowers
 
 special = jax.scipy.special
@@ -14,11 +17,7 @@ special = jax.scipy.special
 # Ops that are one JAX function of one array, of the name that is given or of the name they share.
 UNARY = {
     "abs": jnp.abs,
-    "acos": jnp.arccos,
-    "acosh": jnp.arccosh,
     "angle": jnp.angle,
-    "asin": jnp.arcsin,
-    "asinh": jnp.arcsinh,
     "atan": jnp.arctan,
     "atanh": jnp.arctanh,
     "cos": jnp.cos,
@@ -56,7 +55,6 @@ UNARY = {
     "special_log_ndtr": special.log_ndtr,
     "special_ndtr": special.ndtr,
     "special_ndtri": special.ndtri,
-    "sqrt": jnp.sqrt,
     "square": jnp.square,
     "tan": jnp.tan,
     "tanh": jnp.tanh,
@@ -65,10 +63,6 @@ UNARY = {
 # torch's other names of the same functions.
 ALIASES = {
     "absolute": "abs",
-    "arccos": "acos",
-    "arccosh": "acosh",
-    "arcsin": "asin",
-    "arcsinh": "asinh",
     "arctan": "atan",
     "arctanh": "atanh",
     "special_digamma": "digamma",
@@ -82,6 +76,19 @@ ALIASES = {
     "special_log1p": "log1p",
     "special_psi": "digamma",
     "special_sinc": "sinc",
+}
+
+# Functions whose branch cuts JAX takes without the sign of a zero: of real numbers, and of complex ones.
+BRANCHES = {
+    "acos": (jnp.arccos, branches.complex_arccos),
+    "acosh": (jnp.arccosh, branches.complex_arccosh),
+    "arccos": (jnp.arccos, branches.complex_arccos),
+    "arccosh": (jnp.arccosh, branches.complex_arccosh),
+    "arcsin": (jnp.arcsin, branches.complex_arcsin),
+    "arcsinh": (jnp.arcsinh, branches.complex_arcsinh),
+    "asin": (jnp.arcsin, branches.complex_arcsin),
+    "asinh": (jnp.arcsinh, branches.complex_arcsinh),
+    "sqrt": (jnp.sqrt, branches.complex_sqrt),
 }
 
 # Ops of two arrays that are one JAX function, which broadcasts as torch does.
@@ -104,8 +111,16 @@ BINARY = {
     "min.other": jnp.minimum,
     "minimum.default": jnp.minimum,
     "nextafter.default": jnp.nextafter,
+    "igamma.default": special.gammainc,
+    "igammac.default": special.gammaincc,
+    "special_gammainc.default": special.gammainc,
+    "special_gammaincc.default": special.gammaincc,
     "special_zeta.default": special.zeta,
 }
+
+
+def _branched(real: Expr, complex: Callable):
+    return lambda x: prelude(complex)(x) if is_complex(x.dtype) else real(x)
 
 
 def _binary(function: Expr):
@@ -116,6 +131,8 @@ for _name, _function in UNARY.items():
     lowers(f"aten.{_name}" if "." in _name else f"aten.{_name}.default")(_function)
 for _name, _target in ALIASES.items():
     lowers(f"aten.{_name}.default")(UNARY[_target])
+for _name, _functions in BRANCHES.items():
+    lowers(f"aten.{_name}.default")(_branched(*_functions))
 for _name, _function in BINARY.items():
     lowers(f"aten.{_name}")(_binary(_function))
 
@@ -257,7 +274,7 @@ def remainder(x: Expr, other: Expr) -> Expr:
 def pow_scalar(x: Expr, exponent) -> Expr:
     x, exponent = promoted(x, exponent)
     if is_float(x.dtype) or is_complex(x.dtype):
-        if exponent in (0.5, -0.5):
+        if exponent in (0.5, -0.5) and not is_complex(x.dtype):
             return jnp.sqrt(x) if exponent > 0 else lax.rsqrt(x)
         if exponent in (1, -1):
             return x if exponent > 0 else 1 / x
@@ -283,10 +300,23 @@ def ldexp(x: Expr, other: Expr) -> Expr:
     return inexact(x) * 2.0 ** inexact(other)
 
 
-@lowers("aten.xlogy.Tensor", "aten.xlogy.Scalar_Self", "aten.xlogy.Scalar_Other")
+@lowers(
+    "aten.xlogy.Tensor",
+    "aten.xlogy.Scalar_Self",
+    "aten.xlogy.Scalar_Other",
+    "aten.special_xlogy.default",
+    "aten.special_xlogy.self_scalar",
+    "aten.special_xlogy.other_scalar",
+)
 def xlogy(x: Expr, other: Expr) -> Expr:
     x, other = promoted(x, other)
     return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log(other))
+
+
+@lowers("aten.special_xlog1py.default", "aten.special_xlog1py.self_scalar", "aten.special_xlog1py.other_scalar")
+def xlog1py(x: Expr, other: Expr) -> Expr:
+    x, other = promoted(x, other)
+    return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log1p(other))
 
 
 @lowers("aten.heaviside.default")

@@ -137,7 +137,9 @@ class _Nested(nn.Module):
         super().__init__()
         self.linear = nn.Linear(6, 6)
 
-    def forward(self, pair: tuple, table: dict, scale: float = 1.0, *, mode: str = "a", extra: Tensor | None = None) -> Any:
+    def forward(
+        self, pair: tuple, table: dict, scale: float = 1.0, *, mode: str = "a", extra: Tensor | None = None
+    ) -> Any:
         x = self.linear(pair[0]) * scale + pair[1]
         if mode == "b":
             x = x + table["bias"]

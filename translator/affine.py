@@ -85,10 +85,16 @@ def _fold(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
             formula = _follow(node, known)
         else:
             formula = None
-        if formula is not None:
+        if formula is not None and _exact(node, formula):
             known[node] = formula
         if node.op == "call_function":
             _rewrite(graph, node, known)
+
+
+def _exact(node: Node, formula: Affine) -> bool:
+    """Whether an array holds the numbers of its formula: narrow integers may have wrapped, and a boolean is only ever 0 or 1."""
+    dtype = node.meta["val"].dtype
+    return dtype == torch.int64 or dtype == torch.bool and formula.uniform and formula.base in (0, 1)
 
 
 def _follow(node: Node, known: Mapping[Node, Affine]) -> Affine | None:

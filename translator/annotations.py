@@ -175,4 +175,13 @@ def _inner(annotation: str, value: Value) -> str:
     return f"{np.dtype(value.dtype).name}[{axes.replace(' ', ', ')}]"
 
 
-__all__ = ["Dimensions", "Signature", "array_type", "class_docstring", "docstring", "module_docstring", "shaped", "signature"]
+__all__ = [
+    "Dimensions",
+    "Signature",
+    "array_type",
+    "class_docstring",
+    "docstring",
+    "module_docstring",
+    "shaped",
+    "signature",
+]

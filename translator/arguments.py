@@ -22,7 +22,9 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         column = [member.numbers[place] for member in definition.members]
         known = [value for value in column if value is not ANY.value]
         same = all(_same(value, known[0]) for value in known)
-        argument = _find(definition, column) if not same or (len(known) < len(column) and type(known[0]) is int) else None
+        argument = (
+            _find(definition, column) if not same or (len(known) < len(column) and type(known[0]) is int) else None
+        )
         if same and argument is None:
             definition.places.append(known[0])
             continue
@@ -88,7 +90,9 @@ def _attribute(definition: Definition, merger: Merger, column: list) -> str | No
         attributes = vars(torch_module.get_submodule(member.module.path))
         names = [n for n, v in attributes.items() if is_number(v) and _same(v, value) and is_field_name(n)]
         common = names if common is None else [n for n in common if n in names]
-    names = [n for n in common or [] if not n.startswith("_") and n not in definition.module.entries and n != "training"]
+    names = [
+        n for n in common or [] if not n.startswith("_") and n not in definition.module.entries and n != "training"
+    ]
     return names[0] if names else None
 
 
@@ -106,7 +110,9 @@ def _field_contexts(module: Module, merger: Merger) -> Any:
 
 def _entry_contexts(name: str, entry: Module | Array, merger: Merger) -> Any:
     if isinstance(entry, Array):
-        yield from (f"{name}_size" if len(entry.shape) == 1 else f"{name}_size_{axis}" for axis in range(len(entry.shape)))
+        yield from (
+            f"{name}_size" if len(entry.shape) == 1 else f"{name}_size_{axis}" for axis in range(len(entry.shape))
+        )
     elif entry.kind == INLINE:
         return
     elif entry.kind == LAYER and entry.layer is not None:

@@ -125,7 +125,12 @@ def _all_dynamic(module: torch.nn.Module, args: tuple, kwargs: dict) -> Any:
 
 def _quietly(function: Any) -> Any:
     """torch.export logs and warns about what it then handles."""
-    with warnings.catch_warnings(), quiet("torch.fx.experimental.symbolic_shapes"), quiet("torch.export"), quiet("torch._export.non_strict_utils"):
+    with (
+        warnings.catch_warnings(),
+        quiet("torch.fx.experimental.symbolic_shapes"),
+        quiet("torch.export"),
+        quiet("torch._export.non_strict_utils"),
+    ):
         warnings.simplefilter("ignore")
         return function()
 

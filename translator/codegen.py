@@ -33,7 +33,16 @@ class File:
 
     def _name_classes(self) -> None:
         """Each definition by its torch class; a second one of a class is told apart by what it has, or by number."""
-        taken = set(loader.RESERVED) | {"Array", "Bool", "Float", "Int", "Complex", "NamedTuple", "PRNGKeyArray", "math"}
+        taken = set(loader.RESERVED) | {
+            "Array",
+            "Bool",
+            "Float",
+            "Int",
+            "Complex",
+            "NamedTuple",
+            "PRNGKeyArray",
+            "math",
+        }
         taken |= set(self.outputs.class_names)
         for definition in [self.program.root, *self.program.definitions]:
             if definition.name:
@@ -98,11 +107,18 @@ class File:
 
     def _class(self, definition: Definition) -> str:
         init = initialisers.Initialiser(self, definition)
-        parts = [annotations.class_docstring(definition, self.program.root.type_name), *init.fields(), "", init.source()]
+        parts = [
+            annotations.class_docstring(definition, self.program.root.type_name),
+            *init.fields(),
+            "",
+            init.source(),
+        ]
         if definition.body is not None:
             parts += ["", Method(self, definition).source()]
         body = "\n".join(parts)
-        return f"class {definition.name}(eqx.Module):\n" + "\n".join(f"    {line}" if line else "" for line in body.split("\n"))
+        return f"class {definition.name}(eqx.Module):\n" + "\n".join(
+            f"    {line}" if line else "" for line in body.split("\n")
+        )
 
 
 def class_name(definition: Definition) -> str:

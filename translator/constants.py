@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from op_table.dtypes import is_float, to_numpy, written
-from op_table.expr import Attribute, Expr, Name, jnp, np_
+from op_table.expr import Attribute, Expr, Name, canonical, jnp, np_
 from translator.affine import recognise
+from translator.errors import TranslationError
 
 # Above this many numbers the source would no longer read well.
 _WRITTEN_OUT = 128
@@ -18,10 +19,15 @@ _WRITTEN_OUT = 128
 def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None]:
     """The expression of a constant, and the tensor to be stored beside the source where it is too large to be written.
 
-    The numbers are numpy's, so that under x64 they stay the numbers that torch holds.
+    The numbers are numpy's, so that under x64 they stay the numbers that torch holds. Raises TranslationError for integers that
+    JAX cannot hold without x64.
     """
     tensor = tensor.detach()
     dtype = to_numpy(tensor.dtype)
+    if tensor.dtype is torch.int64 and not (tensor == tensor.to(torch.int32)).all():
+        raise TranslationError(
+            f"the constant {name} holds integers that do not fit in int32, and without x64 JAX has no wider type"
+        )
     found = formula(tensor, dtype)
     if found is not None:
         return found, None
@@ -34,7 +40,7 @@ def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None
     token = (
         Name("bool")
         if dtype.kind == "b"
-        else Attribute(np_, dtype.name if is_float(dtype) or dtype.kind == "c" else "int32")
+        else Attribute(np_, dtype.name if is_float(dtype) or dtype.kind == "c" else canonical(dtype).name)
     )
     if tensor.ndim == 0 and dtype.kind != "b":
         return token(_plain(numbers)), None
@@ -61,7 +67,7 @@ def formula(tensor: torch.Tensor, dtype: np.dtype) -> Expr | None:
         if value in (0, 1) and not isinstance(value, complex):
             return (jnp.ones if value else jnp.zeros)(shape, dtype=written(dtype))
         return jnp.full(shape, value, dtype=written(dtype))
-    affine = recognise(tensor)
+    affine = recognise(tensor) if tensor.dtype in (torch.int32, torch.int64) else None
     if affine is not None:
         moving = [axis for axis, step in enumerate(affine.steps) if step != 0]
         if len(moving) == 1 and all(n == 1 for axis, n in enumerate(shape) if axis != moving[0]):

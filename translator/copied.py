@@ -28,7 +28,20 @@ _IMPORTED = {
     "Sequence": "from collections.abc import Sequence",
     "Mapping": "from collections.abc import Mapping",
 }
-_JAXTYPING = {"Array", "ArrayLike", "Bool", "Complex", "Float", "Inexact", "Int", "Integer", "Num", "PRNGKeyArray", "Scalar", "Shaped"}
+_JAXTYPING = {
+    "Array",
+    "ArrayLike",
+    "Bool",
+    "Complex",
+    "Float",
+    "Inexact",
+    "Int",
+    "Integer",
+    "Num",
+    "PRNGKeyArray",
+    "Scalar",
+    "Shaped",
+}
 
 
 def import_line(name: str) -> str | None:
@@ -76,7 +89,9 @@ class Copied:
                 continue
             if import_line(used):
                 self.names.add(used)
-            elif (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__.split(".")[0] == module.__name__.split(".")[0]:
+            elif (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__.split(".")[
+                0
+            ] == module.__name__.split(".")[0]:
                 needed.append((used, value))
             elif isinstance(value, (int, float, str, tuple, dict)) and not used.startswith("__"):
                 self._constant(used, module)
@@ -90,6 +105,12 @@ class Copied:
     def _constant(self, name: str, module: Any) -> None:
         tree = ast.parse(inspect.getsource(module))
         for node in tree.body:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 self.sources[name] = ast.get_source_segment(inspect.getsource(module), node) or ""

@@ -104,11 +104,13 @@ class Roller:
         return rounds
 
     def _matching(self, rounds: list[list[Line]], segment: list[Line], path: str, index: int) -> _Match | None:
-        match = _Match(f"{path}.{index + len(rounds) - 1}" , f"{path}.{index + len(rounds)}", rounds[-1], segment)
+        match = _Match(f"{path}.{index + len(rounds) - 1}", f"{path}.{index + len(rounds)}", rounds[-1], segment)
         if not match.run():
             return None
         if len(rounds) > 1:
-            earlier = _Match(f"{path}.{index + len(rounds) - 2}", f"{path}.{index + len(rounds) - 1}", rounds[-2], rounds[-1])
+            earlier = _Match(
+                f"{path}.{index + len(rounds) - 2}", f"{path}.{index + len(rounds) - 1}", rounds[-2], rounds[-1]
+            )
             if not earlier.run() or len(earlier.external) != len(match.external):
                 return None
             for (_, now), (_, then) in zip(match.external, earlier.external, strict=True):
@@ -239,14 +241,23 @@ class _Match:
         if isinstance(x, Assign) and isinstance(y, Assign):
             if [t is None for t in x.targets] != [t is None for t in y.targets] or not self._parts(x.expr, y.expr):
                 return False
-            self.same |= {t.name: u.name for t, u in zip(x.targets, y.targets, strict=True) if t is not None and u is not None}
+            self.same |= {
+                t.name: u.name for t, u in zip(x.targets, y.targets, strict=True) if t is not None and u is not None
+            }
             return True
         if isinstance(x, For) and isinstance(y, For):
-            if not self._parts(x.iterables, y.iterables) or len(x.lines) != len(y.lines) or len(x.carried) != len(y.carried):
+            if (
+                not self._parts(x.iterables, y.iterables)
+                or len(x.lines) != len(y.lines)
+                or len(x.carried) != len(y.carried)
+            ):
                 return False
             if x.collected or y.collected:
                 return False
-            pairs = [*zip(x.items, y.items, strict=True), *((a, b) for (a, _), (b, _) in zip(x.carried, y.carried, strict=True))]
+            pairs = [
+                *zip(x.items, y.items, strict=True),
+                *((a, b) for (a, _), (b, _) in zip(x.carried, y.carried, strict=True)),
+            ]
             self.same |= {a.name: b.name for a, b in pairs}
             return all(self._lines(p, q) for p, q in zip(x.lines, y.lines, strict=True))
         return False
@@ -286,7 +297,9 @@ def merge_adjacent(lines: list[Line], after: list[Any]) -> list[Line]:
                 first.iterables = [Operation("+", (first.iterables[0], line.iterables[0]))]
                 old, new = line.carried[0][0], first.carried[0][0]
                 rest = lines[lines.index(line) + 1 :]
-                rename = lambda part, old=old, new=new: new if isinstance(part, Value) and part.name == old.name else part
+                rename = lambda part, old=old, new=new: (
+                    new if isinstance(part, Value) and part.name == old.name else part
+                )
                 rewrite(rest, rename)
                 after[:] = [transform(expr, rename) for expr in after]
                 continue
@@ -329,7 +342,9 @@ def _copy(line: Line) -> Line:
     if isinstance(line, Assign):
         return Assign(list(line.targets), line.expr, line.node, line.frame, line.field, line.child_frame, line.path)
     if isinstance(line, For):
-        return For(line.items, list(line.iterables), [_copy(inner) for inner in line.lines], line.carried, line.collected)
+        return For(
+            line.items, list(line.iterables), [_copy(inner) for inner in line.lines], line.carried, line.collected
+        )
     return line
 
 

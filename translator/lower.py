@@ -114,9 +114,9 @@ def lower_node(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> Any:
                     f"the integer {constant} does not fit in int32, and without x64 JAX has no wider type"
                 )
         result = rule.function(*args, **kwargs)
+        check(result, node, sizes)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise Unsupported(f"its rule failed: {type(error).__name__}: {error}") from error
-    check(result, node, sizes)
     return result
 
 

@@ -37,11 +37,19 @@ class Method:
         self.is_root = definition is file.program.root
 
     def source(self) -> str:
+        """The text of the method: rolled into loops where that works out, else written out line by line."""
+        try:
+            return self._source(roll=True)
+        except KeyError:  # a loop lost track of a value: the plain form is longer, and right
+            self.length_names.clear()
+            return self._source(roll=False)
+
+    def _source(self, roll: bool) -> str:
         lines = self._lines()
         after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(self.body.outputs)]
         after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)
-        lines = Roller(self.bodies.by_path, self.prefix, after).run(lines)
+        lines = Roller(self.bodies.by_path, self.prefix, after).run(lines) if roll else lines
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
         self._unpack_shapes(lines, after)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
@@ -336,7 +344,9 @@ def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
         return Assign([lengths[last]], Subscript(Attribute(value, "shape"), last))
     count = value.ndim if value.ndim - last <= 2 else last + 1
     shape: Any = Attribute(value, "shape")
-    line = Assign([lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)])
+    line = Assign(
+        [lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)]
+    )
     line.unpacks = True  # type: ignore[attr-defined]
     return line
 

@@ -130,7 +130,9 @@ class Namer:
         names: list[str | None] = []
         if line.field is not None:
             called = call_names(line.node, line.frame, line.child_frame)
-            names.append(called[position] if len(called) == len(line.targets) or len(line.targets) == 1 and called else None)
+            names.append(
+                called[position] if len(called) == len(line.targets) or len(line.targets) == 1 and called else None
+            )
             names += [name for name in self._dying(line) if name in _GENERIC and len(line.targets) == 1]
             inside = self.results.get(line.path or "", [])
             names.append(inside[position] if len(line.targets) > 1 and position < len(inside) else None)
@@ -163,7 +165,9 @@ class Namer:
 
     def _dying(self, line: Line) -> list[str]:
         """The names of values that a line reads for the last time."""
-        return [self.names[v.name] for v in reads(line) if v.name in self.names and self.last.get(v.name, 0) <= self.clock]
+        return [
+            self.names[v.name] for v in reads(line) if v.name in self.names and self.last.get(v.name, 0) <= self.clock
+        ]
 
     def _give(self, value: Value, *candidates: str) -> None:
         for name in [*candidates, *([] if candidates else PLAIN)]:
@@ -213,7 +217,11 @@ def _last_assign(lines: list[Line]) -> Assign | None:
 
 def _is_method(call: Call) -> bool:
     function = call.function
-    return isinstance(function, Attribute) and isinstance(function.value, (Value, Subscript, Call)) and function.attribute in _SHAPING
+    return (
+        isinstance(function, Attribute)
+        and isinstance(function.value, (Value, Subscript, Call))
+        and function.attribute in _SHAPING
+    )
 
 
 _SHAPING = {"reshape", "swapaxes", "transpose", "astype"}

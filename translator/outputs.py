@@ -210,12 +210,20 @@ class Outputs:
     def _positional_names(self, count: int) -> list[str]:
         names = self._forward_names()[:count]
         if len(names) < count and self.captured.module is not None:
-            found = [p for p in inspect.signature(self.captured.module.forward).parameters.values() if p.kind is p.VAR_POSITIONAL]
+            found = [
+                p
+                for p in inspect.signature(self.captured.module.forward).parameters.values()
+                if p.kind is p.VAR_POSITIONAL
+            ]
             base = found[0].name.rstrip("s") if found else "x"
             names += [f"{base}_{i}" for i in range(count - len(names))]
         if len(names) < count:
             used = iter(user_inputs(self.captured.graph, self.captured.program))
-            names = [next(used).name for _ in range(count)] if count == len(self.leaves_in) else [f"x{i}" for i in range(count)]
+            names = (
+                [next(used).name for _ in range(count)]
+                if count == len(self.leaves_in)
+                else [f"x{i}" for i in range(count)]
+            )
         return names
 
     @property

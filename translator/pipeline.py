@@ -74,9 +74,7 @@ def tied_names(captured: Captured, leaves: set[str]) -> dict[str, str]:
         if name in leaves:
             owner.setdefault(id(captured.state[name]), name)
     return {
-        name: owner[id(tensor)]
-        for name, tensor in captured.state.items()
-        if name not in leaves and id(tensor) in owner
+        name: owner[id(tensor)] for name, tensor in captured.state.items() if name not in leaves and id(tensor) in owner
     }
 
 
@@ -88,7 +86,9 @@ def unused_patterns(captured: Captured, used: set[str]) -> tuple[str, ...]:
     for name in left:
         if any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
-        patterns.append(next(p for p in _candidates(name) if not any(fnmatchcase(u, p) for u in used) and _worth(p, left)))
+        patterns.append(
+            next(p for p in _candidates(name) if not any(fnmatchcase(u, p) for u in used) and _worth(p, left))
+        )
     return tuple(patterns)
 
 

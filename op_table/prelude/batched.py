@@ -1,5 +1,6 @@
 """Layers of one example, over batches."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -11,7 +12,7 @@ def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[A
 
     def apply(x: Array) -> Array:
         leading, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
-        y = jax.vmap(layer)(x.reshape(-1, *event))
+        y = jax.vmap(layer)(x.reshape(math.prod(leading), *event))
         return y.reshape(*leading, *y.shape[1:])
 
     return apply

@@ -105,17 +105,17 @@ def test_moments(name):
             (f"aten.{name}.default", lambda x: op.default(x, False), [X]),
             (f"aten.{name}.dim", lambda x: op.dim(x, [-1]), [X]),
             (f"aten.{name}.dim", lambda x: op.dim(x, [0, 2], False, True), [X]),
-            (f"aten.{name}.correction", lambda x: f(x), [X]),
-            (f"aten.{name}.correction", lambda x: f(x, 1), [X]),
+            (f"aten.{name}.correction", lambda x: op.correction(x), [X]),
+            (f"aten.{name}.correction", lambda x: op.correction(x, [1]), [X]),
             (f"aten.{name}.correction", lambda x: f(x, 1, correction=0, keepdim=True), [X]),
             (f"aten.{name}.correction", lambda x: f(x, (-1, 0), correction=2), [X]),
-            (f"aten.{name}_mean.correction", lambda x: both(x, -1, keepdim=True), [X]),
+            (f"aten.{name}_mean.correction", lambda x: both(x, -1, correction=1, keepdim=True), [X]),
             (f"aten.{name}_mean.correction", lambda x: both(x, (1, 2), correction=0), [X]),
             (f"aten.{name}_mean.dim", lambda x: getattr(aten, f"{name}_mean").dim(x, [1], False), [X]),
             (f"aten.{name}_mean.default", lambda x: getattr(aten, f"{name}_mean").default(x), [X]),
         ]
     )
-    check_table([(f"aten.{name}.correction", lambda x: f(x, -1), [X[..., :1]])])
+    check_table([(f"aten.{name}.dim", lambda x: f(x, -1), [X[..., :1]])])
 
 
 @pytest.mark.parametrize("order", [2, 1, 0, 3, 1.5, INF, -INF, 2.0])

@@ -1,0 +1,113 @@
+"""Fourier transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from op_table.axes import given
+from op_table.dtypes import DEFAULT_FLOAT, is_complex, written
+from op_table.expr import Expr, Value, jnp, prelude
+from op_table.prelude import spectral
+from op_table.registry import Unsupported, lowers
+
+ONE_AXIS = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
+TWO_AXES = ("fft2", "ifft2", "rfft2", "irfft2")
+ALL_AXES = ("fftn", "ifftn", "rfftn", "irfftn")
+SHIFTS = ("fftshift", "ifftshift")
+FREQUENCIES = ("fftfreq", "rfftfreq")
+
+
+def _along_one(function: Expr):
+    def rule(x: Expr, n: Any = None, dim: int = -1, norm: str | None = None) -> Expr:
+        return function(x, **given(n=n, axis=None if dim == -1 else dim, norm=norm))
+
+    return rule
+
+
+def _along_several(function: Expr, default: tuple | None):
+    def rule(x: Value, s: list | None = None, dim: list | None = default, norm: str | None = None) -> Expr:
+        if s is not None and any(isinstance(size, int) and size == -1 for size in s):
+            raise Unsupported("a transform of several axes, some of whose sizes are -1")
+        axes = None if dim is None or tuple(dim) == default else tuple(dim)
+        return function(x, **given(s=None if s is None else tuple(s), axes=axes, norm=norm))
+
+    return rule
+
+
+def _shift(function: Expr):
+    def rule(x: Expr, dim: list | None = None) -> Expr:
+        return function(x, **given(axes=None if dim is None else tuple(dim)))
+
+    return rule
+
+
+def _frequencies(function: Expr):
+    def rule(n: Any, d: float = 1.0, *, dtype: np.dtype | None = None) -> Expr:
+        options = {"dtype": written(dtype)} if dtype not in (None, DEFAULT_FLOAT) else {}
+        return function(n, **({} if d == 1 else {"d": d}), **options)
+
+    return rule
+
+
+for _name in ONE_AXIS:
+    lowers(f"aten.fft_{_name}.default")(_along_one(getattr(jnp.fft, _name)))
+for _name in TWO_AXES:
+    lowers(f"aten.fft_{_name}.default")(_along_several(getattr(jnp.fft, _name), (-2, -1)))
+for _name in ALL_AXES:
+    lowers(f"aten.fft_{_name}.default")(_along_several(getattr(jnp.fft, _name), None))
+for _name in SHIFTS:
+    lowers(f"aten.fft_{_name}.default")(_shift(getattr(jnp.fft, _name)))
+for _name in FREQUENCIES:
+    lowers(f"aten.fft_{_name}.default")(_frequencies(getattr(jnp.fft, _name)))
+
+
+def _window(window: Expr | None, n_fft: int, win_length: int | None) -> Expr:
+    """The window, or ones, with zeros at both ends up to the transform's length."""
+    length = n_fft if win_length is None else win_length
+    window = jnp.ones(length) if window is None else window
+    before = (n_fft - length) // 2
+    return window if length == n_fft else jnp.pad(window, (before, n_fft - length - before))
+
+
+@lowers("aten.stft.default")
+def stft(
+    x: Value,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Expr | None = None,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+    align_to_window: bool | None = None,
+) -> Expr:
+    if is_complex(x.dtype) or (window is not None and is_complex(window.dtype)) or align_to_window:
+        raise Unsupported("stft of a complex signal, with a complex window, or aligned to the window")
+    options = {"normalized": True} if normalized else {}
+    if onesided is False:
+        options["onesided"] = False
+    hop = n_fft // 4 if hop_length is None else hop_length
+    spectrum = prelude(spectral.stft)(x, _window(window, n_fft, win_length), hop, **options)
+    return spectrum if return_complex else jnp.stack([spectrum.real, spectrum.imag], axis=-1)
+
+
+@lowers("aten.istft.default")
+def istft(
+    x: Value,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Expr | None = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    length: Any = None,
+    return_complex: bool = False,
+) -> Expr:
+    if return_complex or onesided is False or (window is not None and is_complex(window.dtype)):
+        raise Unsupported("istft of a two-sided spectrum, or to a complex signal")
+    options = given(normalized=normalized, length=length) | ({} if center else {"center": False})
+    hop = n_fft // 4 if hop_length is None else hop_length
+    return prelude(spectral.istft)(x, _window(window, n_fft, win_length), hop, **options)

@@ -1,0 +1,245 @@
+"""The whole line on small modules: odd ones that must translate, and those that must be refused with an error one can act on."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+import torch
+from torch import Tensor, nn
+
+import op_table
+import translator
+from op_table import jnp
+from tests import odd_modules
+
+X = odd_modules.X
+
+
+@pytest.mark.parametrize("name", odd_modules.CASES)
+def test_odd_modules_translate_verify_and_go_back_into_torch(name):
+    module, args, kwargs = odd_modules.build(name)
+    translation = translator.translate(module, args, kwargs)
+    verification = translation.verify()
+    assert verification.ok, str(verification)
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    module.load_state_dict(translator.state_dict(translation.model), strict=True)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
+    jax.clear_caches()
+
+
+def wrap(function):
+    """A module whose forward is function."""
+
+    class Wrapped(nn.Module):
+        def forward(self, *args, **kwargs):
+            return function(*args, **kwargs)
+
+    return Wrapped().eval()
+
+
+@torch.library.custom_op("torch2eqx_tests::mystery", mutates_args=())
+def mystery(x: Tensor) -> Tensor:
+    """An op with no rule and no decomposition."""
+    return x.flip(0)
+
+
+@torch.library.custom_op("torch2eqx_tests::enigma", mutates_args=())
+def enigma(x: Tensor, times: int) -> Tensor:
+    """Another one."""
+    return x * times
+
+
+@torch.library.custom_op("torch2eqx_tests::saxpy", mutates_args=())
+def saxpy(a: float, x: Tensor, y: Tensor) -> Tensor:
+    """One that a user gives a rule."""
+    return a * x + y
+
+
+mystery.register_fake(torch.empty_like)
+enigma.register_fake(lambda x, times: torch.empty_like(x))
+saxpy.register_fake(lambda a, x, y: torch.empty_like(x))
+
+
+@op_table.lowers("torch2eqx_tests.saxpy.default")
+def lower_saxpy(a, x, y):
+    return a * x + jnp.abs(y)
+
+
+class Mysterious(nn.Module):
+    def __init__(self, layers: int):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.layers):
+            x = mystery(self.linear(x))
+        return x
+
+
+class Riddles(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = Mysterious(2)
+        self.second = Mysterious(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return enigma(self.second(self.first(x)), 3)
+
+
+def test_every_unsupported_op_is_listed_at_once_with_its_count_module_and_line():
+    with pytest.raises(translator.UnsupportedOps) as raised:
+        translator.translate(Riddles().eval(), (X,))
+    problems = raised.value.problems
+    assert sorted((p.op, p.module) for p in problems) == [
+        ("torch2eqx_tests.enigma.default", ""),
+        ("torch2eqx_tests.mystery.default", "first"),
+        ("torch2eqx_tests.mystery.default", "first"),
+        ("torch2eqx_tests.mystery.default", "second"),
+    ]
+    text = str(raised.value)
+    assert "torch2eqx_tests.mystery.default  x3" in text and "torch2eqx_tests.enigma.default  x1" in text
+    assert "x = mystery(self.linear(x))" in text and "return enigma(self.second(self.first(x)), 3)" in text
+    assert all(f"test_translate.py:{line_of(p.op)}" in p.source for p in problems)
+    assert "op_table.lowers" in text
+
+
+def line_of(op: str) -> int:
+    """The line of this file that calls a custom op in a forward."""
+    call = f"{op.split('.')[1]}(self."
+    with open(__file__) as file:
+        return next(number for number, line in enumerate(file, 1) if call in line)
+
+
+def test_a_rule_of_the_users_own_lowers_a_custom_op():
+    positive = wrap(lambda x, y: saxpy(2.5, x, y))
+    translation = translator.translate(positive, (X, X + 1))
+    assert "2.5 * x + jnp.abs(y)" in translation.source
+    assert translation.verify().ok
+
+
+def test_a_wrong_rule_of_the_users_own_does_not_verify():
+    translation = translator.translate(wrap(lambda x, y: saxpy(2.5, x, y)), (X, -1 - X))
+    assert not translation.verify().ok
+
+
+@pytest.mark.parametrize("rule", ["lambda x: x[:2]", "lambda x: x.astype(jnp.int32)"])
+def test_a_rule_of_the_wrong_shape_or_dtype_is_refused(rule, monkeypatch):
+    from op_table import registry
+
+    op = "torch2eqx_tests.mystery.default"
+    monkeypatch.setitem(registry._rules, op, registry.Rule(op, eval(rule, {"jnp": jnp}), "tests"))
+    with pytest.raises(translator.UnsupportedOps, match="mystery"):
+        translator.translate(wrap(lambda x: mystery(x)), (X,))
+
+
+def branches(x: Tensor) -> Tensor:
+    return x + 1 if x.sum() > 0 else x - 1
+
+
+def loops(x: Tensor) -> Tensor:
+    while x.max() < 100:
+        x = x * 2
+    return x
+
+
+def sizes(x: Tensor) -> Tensor:
+    return torch.zeros(int(x.sum()))
+
+
+@pytest.mark.parametrize("function", [branches, loops])
+def test_control_flow_that_depends_on_data_is_explained(function):
+    with pytest.raises(translator.CaptureError, match="torch.where.*torch.cond"):
+        translator.translate(wrap(function), (X,))
+
+
+def test_a_shape_that_depends_on_data_is_refused():
+    with pytest.raises(translator.TranslationError):
+        translator.translate(wrap(sizes), (X,))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 2**40,
+        lambda x: torch.full_like(x, -(2**31) - 1),
+        lambda x: x * torch.tensor([1, 2**33, 3]),
+        lambda x: torch.where(x > 2**31, x, 0),
+    ],
+    ids=["scalar", "full", "constant", "comparison"],
+)
+def test_an_integer_that_does_not_fit_without_x64_is_refused(function):
+    with pytest.raises(translator.TranslationError, match="int32|fit"):
+        translation = translator.translate(wrap(function), (torch.arange(3),))
+        _ = translation.model
+
+
+def test_the_largest_integers_that_fit_are_kept():
+    translation = translator.translate(wrap(lambda x: (x + (2**31 - 4), x - 2**31)), (torch.arange(3),))
+    assert translation.verify(random=0).ok
+
+
+def test_none_and_scalars_among_the_arguments():
+    def forward(x, mask=None, scale=2.0, count=3, *, flag=True, name="relu"):
+        y = x * scale + count
+        return getattr(torch, name)(y) if flag and mask is None else y
+
+    module = wrap(forward)
+    module.forward = forward  # its signature, rather than *args
+    translation = translator.translate(module, (X, None, -1.5), {"flag": True, "name": "tanh"})
+    assert translation.verify().ok
+    array = X.numpy()
+    assert translation.model(array, None, -1.5, flag=True, name="tanh").shape == (4, 6)
+    for args, kwargs in [
+        ((array, None, 2.0), {}),
+        ((array, array, -1.5), {}),
+        ((array, None, -1.5), {"flag": False}),
+        ((array, None, -1.5), {"name": "relu"}),
+    ]:
+        with pytest.raises(ValueError):
+            translation.model(*args, **({"flag": True, "name": "tanh"} | kwargs))
+
+
+def test_a_saved_exported_program_translates(tmp_path):
+    module, args, kwargs = odd_modules.build("loops_with_carried_and_collected_values")
+    dynamic = torch.export.Dim("batch")
+    program = torch.export.export(module, args, kwargs, dynamic_shapes={"x": {0: dynamic}}, strict=False)
+    torch.export.save(program, tmp_path / "module.pt2")
+    translation = translator.translate(torch.export.load(tmp_path / "module.pt2"))
+    verification = translation.verify()
+    assert verification.ok, str(verification)
+    assert len({row.shape for row in verification.outputs if row.name == "0"}) > 1
+    with torch.no_grad():
+        expected = module(*args)
+    torch.testing.assert_close(torch.tensor(translation.model(X.numpy())[0].tolist()), expected[0])
+    module.load_state_dict(translator.state_dict(translation.model), strict=True)
+
+
+def test_training_mode_is_refused_and_named():
+    module = nn.Sequential(nn.Linear(6, 6), nn.Dropout())
+    with pytest.raises(translator.TranslationError, match=r"training mode.*eval\(\)"):
+        translator.translate(module, (X,))
+    module.eval()
+    module[1].train()
+    with pytest.raises(translator.TranslationError, match=r"training mode \(1\)"):
+        translator.translate(module, (X,))
+
+
+def test_what_is_no_module_is_refused():
+    with pytest.raises(translator.TranslationError, match="not a function"):
+        translator.translate(lambda x: x, (X,))
+
+
+class Counts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+def test_a_buffer_that_forward_updates_is_refused():
+    with pytest.raises(translator.CaptureError, match="calls"):
+        translator.translate(Counts().eval(), (X,))
