@@ -51,8 +51,8 @@ def test_all_problems_are_listed_at_once(module, tensors):
     assert refusal(module, tensors) == [
         "embed.weight is missing",
         "conv.weight is missing",
-        "blocks.0.dense.bias: float32(7,) for float32(6,)",
-        "offset: float32() for int32()",
+        "blocks.0.dense.bias: float32(7,) for ShapeDtypeStruct(shape=(6,), dtype=float32)",
+        "offset: float32() for ShapeDtypeStruct(shape=(), dtype=int32)",
         "stranger is unexpected",
     ]
 
@@ -75,7 +75,7 @@ def test_an_unused_tensor_may_be_absent(module, tensors):
 
 def test_only_a_trailing_axis_of_one_may_differ(module, tensors):
     tensors["conv.bias"] = tensors["conv.bias"][None]
-    assert refusal(module, tensors) == ["conv.bias: float32(1, 6) for float32(6, 1)"]
+    assert refusal(module, tensors) == ["conv.bias: float32(1, 6) for ShapeDtypeStruct(shape=(6, 1), dtype=float32)"]
 
 
 def test_a_floating_dtype_is_kept(module, tensors):

@@ -318,6 +318,8 @@ def _index(node: Node, value: torch.Tensor, known: Mapping) -> Affine | None:
         return Affine(x.base, (zero,) * value.ndim)
     if any(i is None or i not in known for i in indices) or len(indices) != len(x.steps):
         return None
+    if not all(n.is_nonnegative for i in indices for n in (known[i].base, *known[i].steps)):
+        return None  # a negative index counts from the end
     base, steps = x.base, [zero] * value.ndim
     for step, index in zip(x.steps, indices, strict=True):
         base = base + step * known[index].base

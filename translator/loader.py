@@ -38,7 +38,7 @@ def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
         kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
         kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
         if shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
-            return problems.append(f"{{name}}: {{array.dtype}}{{array.shape}} for {{leaf.dtype}}{{leaf.shape}}")
+            return problems.append(f"{{name}}: {{array.dtype}}{{array.shape}} for {{leaf}}")
         if kind is jnp.integer and not np.array_equal(array, tensor):
             return problems.append(f"{{name}} holds integers that do not fit in {{array.dtype}}")
         return array.reshape(shape)

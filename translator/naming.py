@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from op_table.expr import Attribute, Call, Operation, Subscript, Value
+from op_table.expr import Attribute, Call, Operation, Prelude, Subscript, Value
 from translator import provenance
 from translator.lines import Assign, For, If, Line, reads
 from translator.source_names import PLAIN, RESERVED, call_names, usable
@@ -159,6 +159,9 @@ class Namer:
             return [self.names[expr.name]] if expr.name in self.names else []
         if isinstance(expr, Call) and isinstance(expr.function, Attribute):
             return [_BY_FUNCTION[expr.function.attribute]] if expr.function.attribute in _BY_FUNCTION else []
+        if isinstance(expr, Call) and isinstance(expr.function, Prelude):
+            name = expr.function.function.__name__
+            return [_BY_FUNCTION[name]] if name in _BY_FUNCTION else []
         if isinstance(expr, Operation) and expr.symbol in _COMPARISONS:
             return ["mask"]
         return []
