@@ -23,8 +23,13 @@ PLAIN = {
     "special_expit": jax.nn.sigmoid,
 }
 
+
+def _plain(function: Expr):
+    return lambda x: function(x)
+
+
 for _name, _function in PLAIN.items():
-    lowers(f"aten.{_name}.default")(_function)
+    lowers(f"aten.{_name}.default")(_plain(_function))
 
 
 @lowers("aten.gelu.default")

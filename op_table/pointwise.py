@@ -119,6 +119,10 @@ BINARY = {
 }
 
 
+def _unary(function: Expr):
+    return lambda x: function(x)
+
+
 def _branched(real: Expr, complex: Callable):
     return lambda x: prelude(complex)(x) if is_complex(x.dtype) else real(x)
 
@@ -128,9 +132,9 @@ def _binary(function: Expr):
 
 
 for _name, _function in UNARY.items():
-    lowers(f"aten.{_name}" if "." in _name else f"aten.{_name}.default")(_function)
+    lowers(f"aten.{_name}" if "." in _name else f"aten.{_name}.default")(_unary(_function))
 for _name, _target in ALIASES.items():
-    lowers(f"aten.{_name}.default")(UNARY[_target])
+    lowers(f"aten.{_name}.default")(_unary(UNARY[_target]))
 for _name, _functions in BRANCHES.items():
     lowers(f"aten.{_name}.default")(_branched(*_functions))
 for _name, _function in BINARY.items():

@@ -52,7 +52,7 @@ def test_all_problems_are_listed_at_once(module, tensors):
         "embed.weight is missing",
         "conv.weight is missing",
         "blocks.0.dense.bias: float32(7,) for ShapeDtypeStruct(shape=(6,), dtype=float32)",
-        "offset: float32() for ShapeDtypeStruct(shape=(), dtype=int32)",
+        "offset: float32() for ShapeDtypeStruct(shape=(), dtype=int32, weak_type=True)",
         "stranger is unexpected",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import jax
@@ -31,7 +32,16 @@ class Translated:
 
 
 # The checks of one model share its translation: they stay in one process, one after the other.
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in models.names()])
+# A few of each kind in every run; `make zoo` runs all, which takes longer than a quarter of an hour on two cores.
+FEW = ("bert", "gpt2", "resnet18", "vit", "torch_transformer_prenorm", "torch_multihead_attention")
+
+
+def chosen() -> list[str]:
+    """The models of this run: a few, or all where ZOO is set."""
+    return models.names() if os.environ.get("ZOO") else list(FEW)
+
+
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in chosen()])
 def translated(request):
     case = models.build(request.param)
     translation = translator.translate(case.module, case.args, case.kwargs, dynamic_shapes=case.dynamic_shapes)
