@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-only zoo lint format clean
+.PHONY: help venv install demo test test-only golden zoo lint format clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: lint test-only ## Everything that CI runs: lint, then all tests.
 test-only: export OMP_NUM_THREADS := 1
 test-only: venv ## The tests alone; ARGS are given to pytest.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+golden: venv ## Write the emitted files that tests/golden keeps anew, to be reviewed as a diff.
+	GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_golden.py
 
 zoo: venv ## Every model of the zoo: translated, verified, run standalone.
 	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py

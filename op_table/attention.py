@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from op_table.expr import Expr, jnp, prelude, static
+from op_table.expr import Expr, Name, jnp, prelude, static
 from op_table.prelude import attention as real
 from op_table.registry import Unsupported, lowers
 
@@ -22,7 +22,7 @@ def scaled_dot_product_attention(
     enable_gqa: bool = False,
 ) -> Expr:
     _refuse_dropout(dropout_p)
-    options = _options(query, attn_mask, is_causal, scale)
+    options = _options(query, key, attn_mask, is_causal, scale)
     if enable_gqa:
         key, value = (_repeat_heads(query, shared) for shared in (key, value))
     mask = [options.pop("mask")] if "mask" in options else []
@@ -41,17 +41,20 @@ def flash_attention_for_cpu(
     scale: float | None = None,
 ) -> tuple[Expr, Expr]:
     _refuse_dropout(dropout_p)
-    options = _options(query, attn_mask, is_causal, scale)
+    options = _options(query, key, attn_mask, is_causal, scale)
     output = prelude(real.scaled_dot_product_attention)(query, key, value, **options)
     return output, prelude(real.attention_logsumexp)(query, key, **options)
 
 
-def _options(query: Expr, mask: Expr | None, is_causal: bool, scale: float | None) -> dict:
+def _options(query: Expr, key: Expr, mask: Expr | None, is_causal: bool, scale: float | None) -> dict:
     """The keyword arguments of a call that differ from their defaults: many models spell the default scale out."""
+    if is_causal:
+        causal = jnp.tri(query.shape[-2], key.shape[-2], dtype=Name("bool"))
+        mask = causal if mask is None else mask & causal if mask.dtype == bool else jnp.where(causal, mask, -math.inf)
     features = query.shape[-1]
     if scale is not None and static(features) and math.isclose(scale, features**-0.5, rel_tol=1e-15):
         scale = None
-    options = {"mask": mask, "is_causal": is_causal or None, "scale": scale}
+    options = {"mask": mask, "scale": scale}
     return {name: option for name, option in options.items() if option is not None}
 
 

@@ -377,13 +377,11 @@ def values(expr: Any) -> Iterator[Value]:
     return (part for part in walk(expr) if isinstance(part, Value))
 
 
-def key(expr: Any, name: Callable[[Value], Any] = lambda value: value.name) -> Any:
-    """A hashable form of an expression: equal for equal structure. name says what stands for a Value."""
+def key(expr: Any, name: Callable[[Value | Size], Any] = lambda part: str(part)) -> Any:
+    """A hashable form of an expression: equal for equal structure. name says what stands for a Value or Size."""
     match expr:
-        case Value():
-            return ("value", name(expr))
-        case Size():
-            return ("size", str(expr.expr))
+        case Value() | Size():
+            return (type(expr).__name__, name(expr))
         case Name():
             return ("name", expr.text)
         case Prelude():

@@ -97,7 +97,7 @@ def net() -> tuple[Net, tuple[torch.Tensor, torch.Tensor]]:
 
 def source() -> str:
     """The emitted file of Net."""
-    loader, imports = loader_source("Net", TIED, UNUSED, False, "")
+    loader, imports = loader_source("Net", TIED, UNUSED, True, "")
     imports |= {"from jaxtyping import Array, Float, Int, PRNGKeyArray"}
     return "\n".join(sorted(imports)) + "\n\n" + _CLASSES + "\n\n" + loader
 

@@ -18,6 +18,8 @@ import sympy
 import torch
 from torch.fx import Graph, Node
 
+from translator.parameters import replace
+
 aten = torch.ops.aten
 
 
@@ -382,7 +384,7 @@ def _replace(
     with graph.inserting_before(node):
         new = graph.call_function(target, args, kwargs or {})
     new.meta = dict(node.meta)
-    node.replace_all_uses_with(new)
+    replace(node, new)
     if node in known:
         known[new] = known[node]
     return new
@@ -419,7 +421,7 @@ def _as_arange(graph: Graph, node: Node, formula: Affine, known: dict[Node, Affi
                 new = graph.call_function(aten.unsqueeze.default, (inner, axis))
                 new.meta = {**node.meta, "val": inner.meta["val"].unsqueeze(axis)}
                 known[new] = formula
-    node.replace_all_uses_with(new)
+    replace(node, new)
 
 
 def _drop_neutral(graph: Graph, node: Node, known: dict[Node, Affine], neutral: int) -> None:
@@ -432,7 +434,7 @@ def _drop_neutral(graph: Graph, node: Node, known: dict[Node, Affine], neutral: 
                 if kept.ndim == value.ndim and all(
                     _expr(m) == _expr(n) for m, n in zip(kept.shape, value.shape, strict=True)
                 ):
-                    node.replace_all_uses_with(other)
+                    replace(node, other)
                 else:
                     _replace(graph, node, known, aten.expand.default, (other, _shape(graph, node)))
                 return
@@ -462,7 +464,7 @@ def _index_to_transpose(graph: Graph, node: Node, known: dict[Node, Affine]) -> 
                 inner = new
                 new = graph.call_function(aten.unsqueeze.default, (inner, axis))
                 new.meta = {**node.meta, "val": inner.meta["val"].unsqueeze(axis)}
-    node.replace_all_uses_with(new)
+    replace(node, new)
 
 
 def _equal_by_broadcast(a: Any, b: Any) -> bool:
@@ -486,4 +488,4 @@ def _embed_once(graph: Graph, node: Node, known: dict[Node, Affine]) -> None:
         row.meta = {**node.meta, "val": weight.meta["val"][0]}
         wide = graph.call_function(aten.expand.default, (row, list(value.shape)))
         wide.meta = around
-    node.replace_all_uses_with(wide)
+    replace(node, wide)

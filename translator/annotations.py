@@ -12,7 +12,7 @@ import sympy
 from op_table.dtypes import is_complex, is_float
 from op_table.expr import Size, Value
 from translator.body import Body, SizeValue
-from translator.classes import Definition
+from translator.classes import Definition, Given
 
 if TYPE_CHECKING:
     from translator.codegen import File
@@ -52,9 +52,11 @@ class Dimensions:
         """A name for a length in code: its dimension's, or one by its place."""
         if isinstance(size, Size) and size.expr in self.names:
             return self.names[size.expr]
-        if ndim == 4 and axis >= 2:
-            return ("height", "width")[axis - 2]
-        return "batch" if axis == 0 and ndim > 1 else "length"
+        if ndim == 4:
+            return ("batch", "channels", "height", "width")[axis]
+        if axis == 0 and ndim > 1:
+            return "batch"
+        return "features" if ndim in (2, 3) and axis == ndim - 1 and not isinstance(size, Size) else "length"
 
     def text(self, size: Any) -> str:
         """A length in a jaxtyping annotation."""
@@ -90,16 +92,18 @@ def signature(file: File, definition: Definition, arguments: list[Value], names:
     if definition is file.program.root:
         return Signature(["self", *file.outputs.parameters(file)], file.outputs.annotation(file))
     parameters = ["self"]
-    for position, value in enumerate(arguments):
+    for value in arguments:
         if isinstance(value, SizeValue):
             parameters.append(f"{names[value.name]}: int")
         else:
-            same = [body.inputs[member.inputs[position]] for member, body in bodies]
-            parameters.append(f"{names[value.name]}: {shaped(file.dims, same)}")
+            same = [body.inputs[member.inputs[value.name]] for member, body in bodies if value.name in member.inputs]
+            optional = " | None = None" if isinstance(value, Given) else ""
+            parameters.append(f"{names[value.name]}: {shaped(file.dims, same)}{optional}")
     results = []
-    for at in definition.returns or range(len(definition.body.outputs)):
-        position = at[0] if isinstance(at, list) else at
-        text = shaped(file.dims, [body.outputs[position] for _, body in bodies])
+    for at in definition.returns or range(len(definition.outputs)):
+        output = definition.outputs[at[0] if isinstance(at, list) else at]
+        same = [v for member, body in bodies for v in body.outputs if v.name == member.same.get(output.name)]
+        text = shaped(file.dims, same)
         results.append(f"list[{text}]" if isinstance(at, list) else text)
     result = results[0] if len(results) == 1 else f"tuple[{', '.join(results)}]" if results else "None"
     return Signature(parameters, result)
@@ -126,17 +130,21 @@ def class_docstring(definition: Definition, root_type: str) -> str:
     if origin.startswith("torch.nn.modules."):
         origin = f"torch.nn.{origin.rpartition('.')[2]}"
     known = not origin or origin.rpartition(".")[0] == root_type.rpartition(".")[0]
-    where = _plain(path_pattern(paths))
-    text = f"{where}." if known else f"{origin}: {where}."
-    return docstring(text if len(text) <= 90 else f"{where}." if len(where) < 90 else f"{where[:86]} ...")
+    text = ""
+    for shown in (3, 2, 1):
+        where = _plain(path_pattern(paths, shown))
+        for text in (f"{where}.",) if known else (f"{origin}: {where}.", f"{where}."):
+            if len(text) <= 88:
+                return docstring(text)
+    return docstring(text)
 
 
 def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def path_pattern(paths: list[str]) -> str:
-    """Many paths in a few words: `encoder.layer.*.attention (x12)`."""
+def path_pattern(paths: list[str], most: int = 3) -> str:
+    """Many paths in a few words, at most so many of their patterns: `encoder.layer.*.attention (x12)`."""
     if len(paths) == 1:
         return paths[0]
     patterns: dict[str, int] = {}
@@ -145,8 +153,8 @@ def path_pattern(paths: list[str]) -> str:
         patterns[pattern] = patterns.get(pattern, 0) + 1
     if len(patterns) == 1:
         return f"{next(iter(patterns))} (x{len(paths)})"
-    shown = list(patterns)[:3]
-    more = f" and {len(patterns) - 3} more" if len(patterns) > 3 else ""
+    shown = list(patterns)[:most]
+    more = f" and {len(patterns) - most} more" if len(patterns) > most else ""
     return f"{', '.join(shown)}{more} (x{len(paths)})"
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from op_table.expr import Call, Name, Operation, children
-from translator.classes import ANY, Argument, Definition, Merger
+from torch._ops import OpOverload
+from torch.utils import _pytree as pytree
+
+from op_table.expr import Attribute, Call, Expr, Name, Operation, Subscript, children, walk
+from translator import provenance
+from translator.alignment import ANY
+from translator.body import Statement
+from translator.classes import Argument, Definition, Merger
 from translator.constructors import argument_names, full_call, parameter_names
 from translator.modules import CLASS, INLINE, LAYER, Array, Module, is_field_name
 from translator.tokens import is_number, tokens
 
-_MULTIPLES = range(2, 9)
+_SMALL = range(2, 9)
 
 
 def name_arguments(definition: Definition, merger: Merger) -> None:
     """Fill definition.places and definition.arguments: what stands at the place of each number of the class."""
     contexts = list(_contexts(definition, merger))
     fields = sum(1 for _ in _field_contexts(definition.module, merger))
-    taken = {"self", "key"}
+    taken = {"self", "key", *definition.module.entries}
     for place, context in enumerate(contexts):
         column = [member.numbers[place] for member in definition.members]
         known = [value for value in column if value is not ANY.value]
@@ -29,21 +37,37 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
             definition.places.append(known[0])
             continue
         expression = Name(argument.name) if argument else None
-        if expression is None and place < fields:
-            expression = _multiple(definition, column)
+        if place >= fields:
+            length = _length(definition, merger, column)
+            expression = expression if length is None else length
+        if expression is None:
+            expression = _derived(definition, column)
         if expression is None:
             argument = Argument(_fresh(_attribute(definition, merger, column) or context, taken), tuple(column))
             definition.arguments.append(argument)
             expression = Name(argument.name)
-        if place >= fields and argument is not None:
-            argument.in_body = True
+        if place >= fields:
+            for argument in definition.arguments:
+                argument.in_body |= any(
+                    isinstance(part, Name) and part.text == argument.name for part in walk(expression)
+                )
         definition.places.append(expression)
     for name in definition.optional:
         values = tuple(name not in member.absent for member in definition.members)
-        definition.arguments.append(Argument(_fresh(f"has_{name}", taken), values, optional=True))
+        definition.arguments.append(Argument(_fresh(f"has_{name}", taken), values, field=name))
     for argument in definition.arguments:
         filler = next((v for v in argument.values if v is not ANY.value), None)
         argument.values = tuple(filler if v is ANY.value else v for v in argument.values)
+        argument.default = False if argument.field else _default(argument.values)
+
+
+def _default(values: tuple) -> Any:
+    """What most instances have, if that is what one expects of a layer unless told otherwise: no stride, no padding, a switch."""
+    if type(values[0]) is bool:
+        return False if False in values else None
+    value, count = Counter(values).most_common(1)[0]
+    plain = type(value) is float or value in (0, 1)
+    return value if plain and count > 2 and 2 * count > len(values) else None
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -60,13 +84,36 @@ def _find(definition: Definition, column: list) -> Argument | None:
     return None
 
 
-def _multiple(definition: Definition, column: list) -> Operation | None:
+def _length(definition: Definition, merger: Merger, column: list) -> Expr | None:
+    """The length of an argument's axis, if that is the number in every instance."""
+    if definition.body is None or any(type(value) is not int for value in column):
+        return None
+    bodies = [merger.body(member.module) for member in definition.members]
+    for value in definition.body.inputs:
+        inputs = [body.inputs[m.inputs[value.name]] for m, body in zip(definition.members, bodies, strict=True)]
+        for axis in range(value.ndim):
+            if all(x.ndim == value.ndim and x.shape[axis] == n for x, n in zip(inputs, column, strict=True)):
+                return Subscript(Attribute(value, "shape"), axis)
+    return None
+
+
+def _derived(definition: Definition, column: list) -> Operation | None:
+    """A number that follows from an earlier argument in every instance: a multiple, a fraction, the square, or so many less."""
     for argument in definition.arguments:
+        name = Name(argument.name)
         pairs = [(a, b) for a, b in zip(argument.values, column, strict=True) if ANY.value not in (a, b)]
-        if len(set(pairs)) > 1 and all(type(a) is int and type(b) is int for a, b in pairs):
-            for factor in _MULTIPLES:
-                if all(b == factor * a for a, b in pairs):
-                    return Operation("*", (factor, Name(argument.name)))
+        if len(set(pairs)) < 2 or not all(type(a) is int and type(b) is int for a, b in pairs):
+            continue
+        if all(b == a * a for a, b in pairs):
+            return Operation("**", (name, 2))
+        for n in _SMALL:
+            if all(b == n * a for a, b in pairs):
+                return Operation("*", (n, name))
+            if all(a == n * b for a, b in pairs):
+                return Operation("//", (name, n))
+        for n in _SMALL:
+            if all(b == a - n for a, b in pairs):
+                return Operation("-", (name, n))
     return None
 
 
@@ -88,7 +135,7 @@ def _attribute(definition: Definition, merger: Merger, column: list) -> str | No
         if value is ANY.value:
             continue
         attributes = vars(torch_module.get_submodule(member.module.path))
-        names = [n for n, v in attributes.items() if is_number(v) and _same(v, value) and is_field_name(n)]
+        names = [n for n, v in attributes.items() if _holds(v, value) and is_field_name(n)]
         common = names if common is None else [n for n in common if n in names]
     names = [
         n for n in common or [] if not n.startswith("_") and n not in definition.module.entries and n != "training"
@@ -96,11 +143,46 @@ def _attribute(definition: Definition, merger: Merger, column: list) -> str | No
     return names[0] if names else None
 
 
+def _holds(attribute: Any, number: Any) -> bool:
+    """Whether an attribute is a number, or the same number for each axis, as `kernel_size=(3, 3)` is."""
+    numbers = attribute if isinstance(attribute, tuple) and attribute else (attribute,)
+    return all(is_number(n) and _same(n, number) for n in numbers)
+
+
 def _contexts(definition: Definition, merger: Merger) -> Any:
     """A name for each place, from where it stands: the argument that it is of a layer, of a child, of a call."""
     yield from _field_contexts(definition.module, merger)
     for statement in definition.body.statements if definition.body else ():
-        yield from _expression_contexts(statement.expr, "value")
+        named = _named_in_source(statement)
+        contexts = list(_expression_contexts(statement.expr, "value"))
+        yield from (name or context for name, context in zip(named or contexts, contexts, strict=True))
+
+
+def _named_in_source(statement: Statement) -> list[str | None] | None:
+    """What the source of a call such as `x.view(batch, height, width)` calls each number; None unless they match one by one."""
+    numbers, axes = [part for part in walk(statement.expr) if is_number(part)], list(_axes(statement.expr))
+    node = statement.node
+    if node is None or not numbers or not isinstance(node.target, OpOverload):
+        return None
+    given = [a for a in pytree.tree_leaves((node.args[1:], node.kwargs)) if is_number(a)]
+    names = provenance.given_names(node, {node.target._schema.name.partition("::")[2], "view", "reshape"})
+    names = [name for name, arg in zip(names, pytree.tree_leaves(node.args[1:]), strict=False) if is_number(arg)]
+    if given != [n for n, axis in zip(numbers, axes, strict=True) if not axis] or len(names) != len(given):
+        return None
+    left = iter(names)
+    names = [None if axis else next(left) for axis in axes]
+    return [name if name and is_field_name(name) else None for name in names]
+
+
+def _axes(part: Any) -> Iterator[bool]:
+    """For each number of an expression, whether it is the axis of a shape: the 0 of `x.shape[0]`."""
+    if is_number(part):
+        yield False
+    elif isinstance(part, Subscript) and isinstance(part.value, Attribute) and part.value.attribute == "shape":
+        yield True
+    else:
+        for child in children(part):
+            yield from _axes(child)
 
 
 def _field_contexts(module: Module, merger: Merger) -> Any:

@@ -20,7 +20,7 @@ from op_table.prelude.batched import batched
 from op_table.registry import Unsupported
 from translator import provenance
 from translator.captured import Captured
-from translator.constants import constant
+from translator.constants import constant, short_names
 from translator.errors import Problem, UnsupportedOps
 from translator.hierarchy import ModuleCall, is_item, is_size
 from translator.lower import Sizes, lower_node, op_name, operand_value
@@ -43,7 +43,8 @@ class Statement:
     """One assignment: the values in targets (None for a part that nothing reads) are what expr gives.
 
     node: the FX node it came from, for its name in the source; call: the child's call that it is. groups: the paths of the
-    children whose code this is, outermost first. frame: the depth in the stack trace of the code it is part of.
+    children whose code this is, outermost first. frame: the depth in the stack trace of the code it is part of. arranged:
+    whether a child's call has its arguments and results in the order of the child's class.
     """
 
     targets: tuple[Value | None, ...]
@@ -52,6 +53,7 @@ class Statement:
     call: ModuleCall | None = None
     groups: tuple[str, ...] = ()
     frame: int = 0
+    arranged: bool = False
 
 
 @dataclass(eq=False)
@@ -75,6 +77,8 @@ class Bodies:
         self.values: dict[str, Value] = {}
         self.problems: list[Problem] = []
         self.constants: dict[str, torch.Tensor] = {}
+        fixed = [t for t in captured.targets.values() if t not in captured.persistent and t in captured.tensors]
+        self.constant_names = short_names({target: captured.tensors[target] for target in fixed})
         self.lowered: dict[str, Any] = {}
         self.ops: dict[str, int] = {}
 
@@ -157,9 +161,10 @@ class Bodies:
 
     def _constant(self, value: Value) -> Expr:
         target = self.captured.targets[value.name]
-        expr, stored = constant(target, self.captured.tensors[target])
+        name = self.constant_names[target]
+        expr, stored = constant(name, self.captured.tensors[target])
         if stored is not None:
-            self.constants[target] = stored
+            self.constants[name] = stored
         return expr
 
     def _fill(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:

@@ -19,11 +19,12 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator import pytrees
+from translator import pytrees, stack_traces
 from translator.captured import Captured
 from translator.errors import CaptureError
 from translator.functionalise import replace_in_place
 from translator.logs import quiet
+from translator.parameters import recorded
 
 _INLINED = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 
@@ -84,9 +85,11 @@ def _export(
     module: torch.nn.Module, args: tuple, kwargs: dict, dynamic_shapes: Any, notes: list[str]
 ) -> ExportedProgram:
     pytrees.register(args, kwargs)
+    args, kwargs = _distinct(args, kwargs)
 
     def export(shapes: Any) -> ExportedProgram:
-        return _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
+        with stack_traces.whole(), recorded(module):
+            return _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
 
     def attempt(shapes: Any) -> ExportedProgram:
         try:
@@ -113,6 +116,17 @@ def _export(
         reason = str(dynamic_error).strip().splitlines() or [type(dynamic_error).__name__]
         notes.append(f"all shapes are fixed to the example's: torch.export refused dynamic ones ({reason[0][:200]})")
         return program
+
+
+def _distinct(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """The same call with a tensor that it holds twice copied: torch.export would take the second place for both."""
+    leaves, structure = pytree.tree_flatten((args, kwargs))
+    seen: set[int] = set()
+    for position, leaf in enumerate(leaves):
+        if isinstance(leaf, torch.Tensor):
+            leaves[position] = leaf.clone() if id(leaf) in seen else leaf
+            seen.add(id(leaf))
+    return pytree.tree_unflatten(leaves, structure)
 
 
 def _all_dynamic(module: torch.nn.Module, args: tuple, kwargs: dict) -> Any:

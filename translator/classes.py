@@ -6,17 +6,17 @@ becomes an optional field, its code a branch on it. Instances that differ in mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from op_table.expr import Value
-from translator.body import Bodies, Body, Leaf, Statement
+from op_table.expr import Call, Value
+from translator.alignment import ANY, Alignment, Passed, align, own
+from translator.body import Bodies, Body, Statement
 from translator.constructors import full_call
 from translator.modules import CLASS, DICT, INLINE, LAYER, TUPLE, Array, Module
-from translator.tokens import Literal, Own, Read, tokens
-
-ANY = Literal(object())  # the place of a number in code that an instance does not have
+from translator.tokens import Literal, tokens
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,27 @@ class Branch:
     otherwise: Value
 
 
+class Given(Value):
+    """An argument that only some instances get: source is the node that it is in the first of these, at path."""
+
+    def __init__(self, like: Value, path: str, source: str):
+        super().__init__(f"{like.name}__given", like.shape, like.dtype)
+        self.path, self.source = path, source
+
+
 @dataclass(eq=False)
 class Member:
-    """One instance of a definition: its numbers, place by place, its inputs in the definition's order, the fields it lacks."""
+    """One instance of a definition: its numbers, place by place, and the fields it lacks.
+
+    inputs: which of its own body's inputs each of the definition's is, by name; an optional one may be missing.
+    same: its own value for each of the definition's, by name.
+    """
 
     module: Module
     numbers: list[Any]
-    inputs: list[int]
+    inputs: dict[str, int] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
-    branches: tuple[Branch, ...] = ()
 
 
 @dataclass(eq=False)
@@ -51,6 +63,10 @@ class Definition:
     name: str = ""
     arguments: list[Argument] = field(default_factory=list)
     places: list[Any] = field(default_factory=list)  # a number, or an Argument's expression, for each place
+    extras: list[Given] = field(default_factory=list)  # optional arguments of `__call__`, None unless given
+    given: dict[Any, Given] = field(default_factory=dict)  # the place in the body where each is read
+    outputs: list[Value] = field(default_factory=list)  # what any member returns
+    branches: list[Branch] = field(default_factory=list)  # on optional fields, in order
     needs_key: bool = False
     # What `__call__` returns, once it is written: for each part the output that it is, or the outputs that it is a list of.
     returns: list[list[int] | int] | None = None
@@ -66,21 +82,19 @@ class Definition:
         absent = {name for member in self.members for name in member.absent}
         return [name for name in self.module.entries if name in absent]
 
-    @property
-    def branches(self) -> list[Branch]:
-        """The branches on optional fields, in order."""
-        found = {branch.first: branch for member in self.members for branch in member.branches}
-        return [found[first] for first in sorted(found)]
-
 
 @dataclass(eq=False)
 class Argument:
-    """A constructor argument: its value for each member, in order."""
+    """A constructor argument: its value for each member, in order.
+
+    in_body: whether `__call__` reads it. field: the optional field that it says is there. default: what it is unless given.
+    """
 
     name: str
     values: tuple
     in_body: bool = False
-    optional: bool = False  # whether it says that a field is there, which it is not by default
+    field: str | None = None
+    default: Any = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ class Program:
     of: dict[str, Definition]
     bodies: Bodies
     root: Definition
+    origin: Callable[[str], str]  # the node that a value is, if calls only handed it on
 
     def values_of(self, path: str) -> list[Any]:
         """The constructor arguments' values of the instance at path."""
@@ -106,6 +121,7 @@ class Merger:
         self.bodies = bodies
         self.of: dict[str, Definition] = {}
         self.definitions: list[Definition] = []
+        self.passed: dict[str, str] = {}
 
     def run(self, name_arguments: Any) -> Program:
         self._settle_calls()
@@ -114,7 +130,7 @@ class Merger:
             self.definitions += made
             for definition in made:
                 name_arguments(definition, self)
-        return Program(tuple(self.definitions), self.of, self.bodies, self.of[""])
+        return Program(tuple(self.definitions), self.of, self.bodies, self.of[""], self.origin)
 
     def _settle_calls(self) -> None:
         """A module whose calls do different things has no one __call__: its code is written in its callers."""
@@ -125,7 +141,7 @@ class Merger:
             for module in reversed(list(self.bodies.tree.walk())):
                 if module.callable and len(module.calls) > 1 and module.path:
                     first, *rest = [self.bodies.body_of(module, call) for call in module.calls]
-                    if any(_align(module, first, module, other, frozenset()) is None for other in rest):
+                    if any(align(module, first, [], module, o, frozenset(), loose=False) is None for o in rest):
                         module.callable = False
                         changed = True
 
@@ -135,7 +151,7 @@ class Merger:
     def _partition(self, group: list[Module]) -> list[Definition]:
         definitions: list[Definition] = []
         for module in sorted(group, key=lambda m: (-len(m.entries), -_length(self.body(m)))):
-            self._reorder_calls(module)
+            self._arrange_calls(module)
             body = self.body(module)
             member = None
             for definition in definitions:
@@ -145,19 +161,21 @@ class Merger:
             if member is None:
                 definition = Definition(module, body)
                 definitions.append(definition)
-                own = _own(module)
-                count = len(body.inputs) if body else 0
-                member = Member(module, [t.value for t in self.all_tokens(definition, module, own)], list(range(count)))
+                member = Member(module, [t.value for t in self.all_tokens(definition, module, own(module))])
+                if body is not None:
+                    definition.outputs = list(body.outputs)
+                    member.inputs = {value.name: position for position, value in enumerate(body.inputs)}
+                    member.same = {name: name for name in (*member.inputs, *_made(body))}
             definition.members.append(member)
             self.of[module.path] = definition
         return definitions
 
-    def all_tokens(self, definition: Definition, module: Module, own: Any) -> Iterator[Literal]:
+    def all_tokens(self, definition: Definition, module: Module, path: Any) -> Iterator[Literal]:
         """The places of a representative's numbers: its fields', then its body's."""
         for entry in module.entries.values():
             yield from (t for t in self.entry_tokens(entry) if isinstance(t, Literal))
         for statement in definition.body.statements if definition.body else ():
-            yield from (t for t in tokens(statement.expr, own) if isinstance(t, Literal))
+            yield from (t for t in tokens(statement.expr, path) if isinstance(t, Literal))
 
     def entry_tokens(self, entry: Module | Array | None) -> Iterator[Any]:
         """What a field is, as tokens: a layer by its constructor, an instance by its class and arguments, an array by its shape."""
@@ -199,24 +217,107 @@ class Merger:
                 return None
             numbers += [t.value for t in other if isinstance(t, Literal)]
         if body is None or definition.body is None:
-            return Member(module, numbers, [], absent)
-        alignment = _align(first, definition.body, module, body, absent)
+            return Member(module, numbers, absent=absent)
+        alignment = align(first, definition.body, definition.extras, module, body, absent)
         if alignment is None:
             return None
-        return Member(module, numbers + alignment.numbers, alignment.inputs, absent, tuple(alignment.branches))
+        member = Member(module, numbers + alignment.numbers, same=alignment.same, absent=absent)
+        return member if self._adopt(definition, member, body, alignment) else None
 
-    def _reorder_calls(self, module: Module) -> None:
-        """Calls of children pass their arguments in the order of the child's definition."""
+    def _adopt(self, definition: Definition, member: Member, body: Body, alignment: Alignment) -> bool:
+        """Take over what alignment found: arguments that become optional, branches, results. False if an earlier member forbids it."""
+        mine = definition.body
+        position = {value.name: i for i, value in enumerate(body.inputs)}
+        known = {v.name: v for v in mine.inputs} | {v.name: v for v in _made(mine).values()}
+        member.inputs = {v.name: position[member.same[v.name]] for v in mine.inputs}
+        member.inputs |= {v.name: position[member.same[v.name]] for v in definition.extras if v.name in member.same}
+        new: dict[str, Given] = {}
+        given: dict[Any, Given] = {}
+        for place, value in alignment.extras.items():
+            extra = definition.given.get(place) or new.get(value.name)
+            if extra is None:
+                extra = new[value.name] = Given(value, member.module.path, self.origin(value.name))
+            if member.inputs.setdefault(extra.name, position[value.name]) != position[value.name]:
+                return False
+            given[place] = extra
+        branches = {branch.first: branch for branch in definition.branches}
+        for name, first, last, result, otherwise in alignment.branches:
+            branch = Branch(name, first, last, result, known[otherwise] if otherwise else given[result.name])
+            earlier = branches.setdefault(first, branch)
+            if earlier.last != last or earlier.otherwise is not branch.otherwise:
+                return False
+        ordered = sorted(branches.values(), key=lambda branch: branch.first)
+        if any(a.last > b.first for a, b in itertools.pairwise(ordered)):
+            return False
+        definition.branches = ordered
+        definition.given |= given
+        definition.extras += new.values()
+        for place, extra in given.items():
+            if isinstance(place, tuple):
+                statement, argument = mine.statements[place[0]], place[1]
+                call = statement.expr
+                args = (*call.args[:argument], extra, *call.args[argument + 1 :])
+                statement.expr = Call(call.function, args, call.kwargs)
+        member.same |= {
+            extra.name: body.inputs[member.inputs[extra.name]].name
+            for extra in definition.extras
+            if extra.name in member.inputs
+        }
+        back = {theirs: name for name, theirs in reversed(member.same.items())}
+        returned = {value.name for value in definition.outputs}
+        definition.outputs += [known[back[v.name]] for v in body.outputs if back[v.name] not in returned]
+        return True
+
+    def origin(self, name: str) -> str:
+        """The node that a value is, if calls only handed it on."""
+        while name in self.passed:
+            name = self.passed[name]
+        return name
+
+    def _arrange_calls(self, module: Module) -> None:
+        """Calls of children pass their arguments, and take their results, in the order of the child's definition."""
         for call in module.calls if module.callable else ():
+            latest: dict[tuple[int, str], Passed] = {}
             for statement in self.bodies.body_of(module, call).statements:
                 child = self.bodies.by_path.get(statement.call.path) if statement.call is not None else None
-                if child is not None and child.kind == CLASS and child.callable and not hasattr(statement, "ordered"):
-                    definition = self.of[child.path]
-                    order = next(m.inputs for m in definition.members if m.module is child)
-                    args = statement.expr.args
-                    reordered = tuple(args[i] for i in order) + args[len(order) :]
-                    statement.expr = type(statement.expr)(statement.expr.function, reordered, statement.expr.kwargs)
-                    statement.ordered = True  # type: ignore[attr-defined]
+                if child is not None and child.kind == CLASS and child.callable and not statement.arranged:
+                    self._arrange(statement, child, latest)
+
+    def _arrange(self, statement: Statement, child: Module, latest: dict[tuple[int, str], Passed]) -> None:
+        """latest: what a definition's earlier calls in the same body handed back of a value, so that the next gets it from there."""
+        definition, body = self.of[child.path], self.body(child)
+        member = next(m for m in definition.members if m.module is child)
+        args, targets = statement.expr.args, statement.targets
+        extras = [args[member.inputs[v.name]] if v.name in member.inputs else None for v in definition.extras]
+        extras = [latest.get((id(definition), v.name), v) if isinstance(v, Value) else v for v in extras]
+        arranged = [args[member.inputs[v.name]] for v in definition.body.inputs]
+        arguments = (*arranged, *args[len(body.inputs) :], *extras)
+        made = {value.name: target for value, target in zip(body.outputs, targets, strict=True)}
+        by_name = {
+            v.name: arg
+            for v, arg in zip((*definition.body.inputs, *definition.extras), (*arranged, *extras), strict=True)
+        }
+        results: list[Value | None] = []
+        for output in definition.outputs:
+            own_name = self.origin(member.same.get(output.name, ""))
+            source = next((by_name[n] for n in by_name if self.origin(member.same.get(n, "-")) == own_name), None)
+            if member.same.get(output.name) in made:
+                results.append(made[member.same[output.name]])
+            elif isinstance(source, Value):
+                handed = Passed(source, f"{source.name}__passed{len(self.passed)}")
+                self.passed[handed.name] = source.name
+                latest[id(definition), source.name] = handed
+                results.append(handed)
+            else:
+                results.append(None)
+        statement.expr = Call(statement.expr.function, arguments, statement.expr.kwargs)
+        statement.targets = tuple(results)
+        statement.arranged = True
+
+
+def _made(body: Body) -> dict[str, Value]:
+    """The values that a body makes, by name."""
+    return {t.name: t for statement in body.statements for t in statement.targets if t is not None}
 
 
 def _length(body: Body | None) -> int:
@@ -259,116 +360,6 @@ def _same_places(mine: list[Any], other: list[Any]) -> bool:
     return True
 
 
-def _own(module: Module) -> Any:
-    prefix = f"{module.path}." if module.path else ""
-
-    def own(value: Value) -> str | None:
-        return value.fqn[len(prefix) :] if isinstance(value, Leaf) and value.fqn.startswith(prefix) else None
-
-    return own
-
-
-def _field_of(statement: Statement, prefix: str) -> str | None:
-    """The field of the class that a statement's code belongs to: a child's call, or code written in place of one."""
-    path = statement.groups[0] if statement.groups else statement.call.path if statement.call is not None else None
-    return None if path is None else path[len(prefix) :].partition(".")[0]
-
-
-@dataclass
-class Alignment:
-    numbers: list[Any]
-    inputs: list[int]
-    branches: list[Branch]
-
-
-def _align(first: Module, mine: Body, module: Module, other: Body, absent: frozenset[str]) -> Alignment | None:
-    """Match other's body to mine, statement by statement; mine may have more, in fields that other lacks."""
-    prefix = f"{first.path}." if first.path else ""
-    own, theirs = _own(first), _own(module)
-    same: dict[str, str] = {}
-    holes: dict[str, Any] = {}
-    my_inputs, their_inputs = {v.name for v in mine.inputs}, {v.name for v in other.inputs}
-    if (
-        len(mine.inputs) != len(other.inputs)
-        or len(mine.outputs) != len(other.outputs)
-        or len(mine.sizes) != len(other.sizes)
-    ):
-        return None
-    numbers: list[Any] = []
-    runs: list[tuple[str, int, int, Value]] = []
-
-    def matches(a: str, b: str) -> bool:
-        if a in holes:
-            holes[a] = holes[a] or b
-            return holes[a] == b
-        if a not in same:
-            both_inputs = a in my_inputs and b in their_inputs
-            sizes = a.startswith("size_") and b.startswith("size_")
-            if not (both_inputs or sizes) or b in same.values():
-                return False
-            same[a] = b
-        return same[a] == b
-
-    i = j = 0
-    while i < len(mine.statements):
-        statement = mine.statements[i]
-        name = _field_of(statement, prefix)
-        if name in absent:
-            last = i
-            while last < len(mine.statements) and _field_of(mine.statements[last], prefix) == name:
-                numbers += [ANY.value for t in tokens(mine.statements[last].expr, own) if isinstance(t, Literal)]
-                last += 1
-            result = mine.statements[last - 1].targets
-            if len(result) != 1 or result[0] is None:
-                return None
-            holes[result[0].name] = None
-            runs.append((name, i, last, result[0]))
-            i = last
-            continue
-        if j >= len(other.statements):
-            return None
-        found = _match(statement, other.statements[j], own, theirs, matches)
-        if found is None:
-            return None
-        numbers += found
-        for a, b in zip(statement.targets, other.statements[j].targets, strict=True):
-            if a is not None and b is not None:
-                same[a.name] = b.name
-        i, j = i + 1, j + 1
-    if j != len(other.statements) or not all(
-        matches(a.name, b.name) for a, b in zip(mine.outputs, other.outputs, strict=True)
-    ):
-        return None
-    back = {b: a for a, b in reversed(same.items())}
-    if any(v is None or v not in back for v in holes.values()):
-        return None
-    known = {v.name: v for v in mine.inputs} | {t.name: t for s in mine.statements for t in s.targets if t is not None}
-    branches = [Branch(name, f, last, result, known[back[holes[result.name]]]) for name, f, last, result in runs]
-    positions = {v.name: k for k, v in enumerate(other.inputs)}
-    if any(v.name not in same for v in mine.inputs):
-        return None
-    return Alignment(numbers, [positions[same[v.name]] for v in mine.inputs], branches)
-
-
-def _match(a: Statement, b: Statement, own: Any, theirs: Any, matches: Any) -> list[Any] | None:
-    """The numbers of b where it is a up to numbers, or None."""
-    mine, other = list(tokens(a.expr, own)), list(tokens(b.expr, theirs))
-    if len(mine) != len(other) or [t is None for t in a.targets] != [t is None for t in b.targets]:
-        return None
-    numbers = []
-    for x, y in zip(mine, other, strict=True):
-        if isinstance(x, Literal) and isinstance(y, Literal):
-            if type(x.value) is not type(y.value):
-                return None
-            numbers.append(y.value)
-        elif isinstance(x, Read) and isinstance(y, Read):
-            if not matches(x.name, y.name):
-                return None
-        elif x != y:
-            return None
-    return numbers
-
-
 __all__ = [
     "ANY",
     "CLASS",
@@ -380,6 +371,5 @@ __all__ = [
     "Definition",
     "Member",
     "Merger",
-    "Own",
     "Program",
 ]

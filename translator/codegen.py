@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from op_table.expr import Name, Value
-from translator import annotations, initialisers, loader
+from op_table.expr import Attribute, Name, Value
+from translator import annotations, class_names, initialisers, loader
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
 from translator.methods import Method
-from translator.modules import CLASS, Array, Module, is_field_name
+from translator.modules import CLASS, Array, Module
 from translator.outputs import Outputs
 from translator.source import Printer
 
@@ -32,7 +32,6 @@ class File:
         self._name_classes()
 
     def _name_classes(self) -> None:
-        """Each definition by its torch class; a second one of a class is told apart by what it has, or by number."""
         taken = set(loader.RESERVED) | {
             "Array",
             "Bool",
@@ -43,16 +42,7 @@ class File:
             "PRNGKeyArray",
             "math",
         }
-        taken |= set(self.outputs.class_names)
-        for definition in [self.program.root, *self.program.definitions]:
-            if definition.name:
-                continue
-            base = class_name(definition)
-            name, count = base, 2
-            while name in taken:
-                name, count = f"{base}{count}", count + 1
-            taken.add(name)
-            definition.name = name
+        class_names.name_classes([self.program.root, *self._ordered()], taken | set(self.outputs.class_names))
 
     def printer(self, names: Any) -> Printer:
         return Printer(names, self.copied.use)
@@ -61,7 +51,7 @@ class File:
         """The whole file, formatted."""
         classes = [self._class(definition) for definition in self._ordered()]
         loader_text, loader_imports = loader.loader_source(
-            self.program.root.name, self.tied, self.unused, bool(self.program.bodies.constants), self.prefix
+            self.program.root.name, self.tied, self.unused, self._has_convolutions(), self.prefix
         )
         outputs = self.outputs.class_sources(self)
         constants = loader.CONSTANTS if self.program.bodies.constants else ""
@@ -69,6 +59,10 @@ class File:
         imports = self._imports(body, loader_imports)
         parts = [annotations.module_docstring(self), imports, constants, *body]
         return formatted("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+
+    def _has_convolutions(self) -> bool:
+        built = [m.layer.constructor.function for m in self.program.bodies.tree.walk() if m.layer is not None]
+        return any(isinstance(cls, Attribute) and cls.attribute.startswith("Conv") for cls in built)
 
     def _ordered(self) -> list[Definition]:
         """The definitions as the model reads: each after those it is made of, in the order of its fields."""
@@ -121,15 +115,6 @@ class File:
         )
 
 
-def class_name(definition: Definition) -> str:
-    """The torch class's own name, made an identifier; for a module that only holds others, the name of its field."""
-    name = definition.type_name.rpartition(".")[2]
-    if not name:
-        name = "".join(part.capitalize() for part in definition.module.path.rpartition(".")[2].split("_")) or "Model"
-    name = re.sub(r"\W", "_", name.replace("<locals>", ""))
-    return name if is_field_name(name) and name[0].isalpha() else f"Module_{name.strip('_')}"
-
-
 def _without_docstrings(text: str) -> str:
     return re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
 
@@ -149,4 +134,4 @@ def _run(command: list[str], text: str) -> str:
     return done.stdout
 
 
-__all__ = ["File", "Name", "Value", "class_name", "formatted"]
+__all__ = ["File", "Name", "Value", "formatted"]

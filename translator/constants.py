@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,28 @@ from translator.errors import TranslationError
 
 # Above this many numbers the source would no longer read well.
 _WRITTEN_OUT = 128
+
+
+def short_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """What each constant is called: by the last part of its torch name where that is unique. Equal tensors share a name.
+
+    tensors: by torch name, in order.
+    """
+    first: dict[Any, str] = {}
+    same = {name: first.setdefault(_content(name, tensor), name) for name, tensor in tensors.items()}
+    last = Counter(name.rpartition(".")[2] for name in first.values())
+    short = {name: name.rpartition(".")[2] for name in first.values()}
+    return {name: short[kept] if last[short[kept]] == 1 else kept for name, kept in same.items()}
+
+
+def _content(name: str, tensor: torch.Tensor) -> Any:
+    if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_quantized:
+        return name
+    return (
+        tensor.dtype,
+        tuple(tensor.shape),
+        tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
+    )
 
 
 def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None]:

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 from op_table import registry
 from translator.logs import quiet
 from translator.lower import op_name
+from translator.parameters import replace
 
 _DEPTH = 4
 
@@ -86,10 +87,10 @@ def _splice(graph: Graph, node: Node, inputs: list[Node], traced: torch.fx.Graph
             else:
                 return False
     if isinstance(result, Node):
-        node.replace_all_uses_with(result)
+        replace(node, result)
     else:
         for user in list(node.users):
-            user.replace_all_uses_with(result[user.args[1]])
+            replace(user, result[user.args[1]])
             graph.erase_node(user)
     graph.erase_node(node)
     return True

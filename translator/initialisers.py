@@ -10,7 +10,7 @@ import numpy as np
 from op_table.dtypes import is_float, written
 from op_table.expr import Attribute, Call, Expr, Name, jax, jnp
 from translator.annotations import array_type
-from translator.classes import Definition
+from translator.classes import Argument, Definition
 from translator.constants import formula
 from translator.constructors import full_call, short_call
 from translator.modules import CLASS, DICT, INLINE, LAYER, TUPLE, Array, Module
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Up to so many keys have names; more are drawn from an iterator.
 _NAMED_KEYS = 6
+
+# A constructor of the file that takes more numbers than this is called with their names, where they fit on a line.
+_POSITIONAL, _NAMED_LENGTH = 3, 64
 
 
 class Initialiser:
@@ -78,12 +81,10 @@ class Initialiser:
         if entry.kind == CLASS:
             return self.file.program.of[entry.path].name
         types = [self._type(child) for child in _children(entry)]
-        if entry.kind == DICT:
-            return f"dict[str, {' | '.join(dict.fromkeys(types))}]"
+        if entry.kind == DICT:  # its items are told apart by their keys, which no type says
+            return f"dict[str, {types[0] if len(set(types)) == 1 else 'Any'}]"
         if len(types) > 1 and len(set(types)) == 1:
             return f"tuple[{types[0]}, ...]"
-        if len(types) > 6:
-            return f"tuple[{' | '.join(dict.fromkeys(types))}, ...]"
         return f"tuple[{', '.join(types)}]"
 
     def _dims(self, array: Array) -> str:
@@ -104,11 +105,11 @@ class Initialiser:
                 value = self._build(entry, name)
                 if not _nothing(entry):
                     assigned.append((name, value))
-        optional = set(self.definition.optional)
+        switches = {argument.field: argument.name for argument in self.definition.arguments}
         prepared = self._key_lines()
         for name, value in assigned:
-            if name in optional:
-                lines += [f"    self.{name} = None", f"    if has_{name}:", f"        self.{name} = {value}"]
+            if name in switches:
+                lines += [f"    self.{name} = None", f"    if {switches[name]}:", f"        self.{name} = {value}"]
             else:
                 lines.append(f"    self.{name} = {value}")
         text = "\n".join([*prepared, *lines])
@@ -127,8 +128,8 @@ class Initialiser:
 
     def _header(self) -> str:
         parameters = ["self"]
-        for argument in self.definition.arguments:
-            default = " = False" if argument.optional else ""
+        for argument in sorted(self.definition.arguments, key=lambda a: a.default is not None):
+            default = "" if argument.default is None else f" = {self.printer.text(argument.default)}"
             parameters.append(f"{argument.name}: {type(argument.values[0]).__name__}{default}")
         if self.keys or self.is_root:
             parameters += ["*", "key: PRNGKeyArray"]
@@ -140,7 +141,8 @@ class Initialiser:
             return []
         if self.keys <= _NAMED_KEYS:
             names = ", ".join(f"k{i + 1}" for i in range(self.keys))
-            return [f"    {names} = jax.random.split(key, {self.keys})"]
+            number = "" if self.keys == 2 else f", {self.keys}"
+            return [f"    {names} = jax.random.split(key{number})"]
         return [f"    keys = iter(jax.random.split(key, {self.keys}))"]
 
     def _key(self, number: int) -> str:
@@ -163,16 +165,20 @@ class Initialiser:
             return self._call(self.printer.text(call.function), call, key)
         if entry.kind == CLASS:
             definition = self.file.program.of[entry.path]
-            values = [self._place() for _ in definition.arguments]
-            pairs = zip(definition.arguments, values, strict=True)
-            args = [self._argument(a, v) for a, v in pairs if not (a.optional and v is False)]
+            pairs = [(argument, self._place()) for argument in definition.arguments]
+            required = [pair for pair in pairs if pair[0].default is None]
+            args = [self._argument(*pair, named=True) for pair in required]
+            if len(args) <= _POSITIONAL or len(", ".join(args)) > _NAMED_LENGTH:
+                args = [self._argument(*pair, named=False) for pair in required]
+            args += [self._argument(*pair, named=True) for pair in pairs if not _is_default(*pair)]
             key = [f"key={self._next_key()}"] if definition.needs_key else []
             return f"{definition.name}({', '.join([*args, *key])})"
         return self._container(entry, name)
 
-    def _argument(self, argument: Any, value: Any) -> str:
+    def _argument(self, argument: Argument, value: Any, named: bool) -> str:
         text = self.printer.text(value)
-        return text if type(argument.values[0]) is int and not argument.optional else f"{argument.name}={text}"
+        plain = type(argument.values[0]) is int and not named
+        return text if plain else f"{argument.name}={text}"
 
     def _container(self, entry: Module, name: str) -> str:
         children = _children(entry)
@@ -250,6 +256,11 @@ class Initialiser:
 
 def _shape(shape: tuple) -> Any:
     return shape[0] if len(shape) == 1 else shape
+
+
+def _is_default(argument: Argument, value: Any) -> bool:
+    """Whether an argument goes without saying, or was given by position."""
+    return argument.default is None or type(value) is type(argument.default) and value == argument.default
 
 
 def _nothing(entry: Module | Array) -> bool:

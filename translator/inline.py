@@ -11,20 +11,22 @@ from translator.lines import Assign, For, If, Line, reads
 
 # The longest expression, in characters, that a value may be written into, and the deepest nesting of calls in it.
 LENGTH, DEPTH = 84, 4
+# What a line has room for besides its indent, and the least that the names it assigns take up.
+LINE, SHORTEST = 92, 14
 
 
 def inline(lines: list[Line], after: list[Any], text: Callable[[Any], str]) -> list[Any]:
     """Inline in place; returns after (the expressions read after the lines) with what was inlined into them."""
     uses = Counter(v.name for line in lines for v in _all_reads(line))
     uses.update(v.name for v in values(after))
-    return _block(lines, after, uses, text)
+    return _block(lines, after, uses, text, in_loop=False)
 
 
 def _all_reads(line: Line) -> list[Value]:
     return list(reads(line))
 
 
-def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[Any], str]) -> list[Any]:
+def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[Any], str], in_loop: bool) -> list[Any]:
     pending: dict[str, Assign] = {}
     kept: list[Line] = []
 
@@ -45,18 +47,20 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
     for line in lines:
         match line:
             case Assign():
-                line.expr = substitute(line.expr, LENGTH)
+                names = sum(len(text(target)) + 2 for target in line.targets if target is not None)
+                line.expr = substitute(line.expr, min(LENGTH, LINE - max(names, SHORTEST)))
                 kept.append(line)
                 if len(line.targets) == 1 and line.targets[0] is not None and uses[line.targets[0].name] == 1:
-                    if not any(v.name.partition("__carried")[1] for v in values(line.expr)):
+                    # Within a loop, what it carries changes on the way to where the value is read.
+                    if not in_loop or not any(v.name.partition("__carried")[1] for v in values(line.expr)):
                         pending[line.targets[0].name] = line
             case If():
-                _block(line.lines, [], uses, text)
+                _block(line.lines, [], uses, text, in_loop)
                 pending.clear()
                 kept.append(line)
             case For():
                 line.iterables = [substitute(iterable, LENGTH) for iterable in line.iterables]
-                _block(line.lines, [], uses, text)
+                _block(line.lines, [], uses, text, in_loop=True)
                 for variable, _ in line.carried:
                     pending.pop(variable.name, None)
                 kept.append(line)

@@ -30,26 +30,27 @@ def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
         name = jax.tree_util.keystr(where, simple=True, separator="."){strip}
-        tensor = tensors.pop(name, None)
-        if tensor is None:
+        if (tensor := tensors.pop(name, None)) is None:
             return problems.append(f"{{name}} is missing")
         array = jnp.asarray(tensor)
-        shape = array.shape + (1,) * (leaf.ndim - array.ndim)
-        kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
+{bias}        kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
         kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
-        if shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
+        if array.shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
             return problems.append(f"{{name}}: {{array.dtype}}{{array.shape}} for {{leaf}}")
         if kind is jnp.integer and not np.array_equal(array, tensor):
             return problems.append(f"{{name}} holds integers that do not fit in {{array.dtype}}")
-        return array.reshape(shape)
+        return array
 
     skeleton = eqx.filter_eval_shape({root}, key=jax.random.key(0))
     model = jax.tree_util.tree_map_with_path(fill, skeleton)
-    problems += [f"{{name}} is unexpected" for name in tensors]
-    if problems:
-        raise ValueError("\\n".join(problems))
+    if problems or tensors:
+        raise ValueError("\\n".join([*problems, *(f"{{name}} is unexpected" for name in tensors)]))
     return model
 '''
+
+_BIAS = """        if name.endswith("bias"):  # eqx.nn.Conv keeps its own as (channels, 1, 1)
+            array = array.reshape(array.shape + (1,) * (leaf.ndim - array.ndim))
+"""
 
 _TIED = """    for alias, name in TIED.items():
         tensor = tensors.pop(alias, None)
@@ -67,9 +68,9 @@ def load(path: str | Path) -> {root}:
     """Fill a {root} from a safetensors file, or from a folder that holds one, whole or sharded."""
     path = Path(path)
     if path.is_dir():
-        names = [f"{{stem}}.safetensors" for stem in ("model", "diffusion_pytorch_model")]
-        names = [name + end for name in names for end in ("", ".index.json")]
-        path = next((path / name for name in names if (path / name).exists()), path / names[0])
+        names = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+        found = [file for name in names for file in sorted(path.glob(f"{{name}}*"))]
+        path = found[0] if found else path / names[0]
     files = [path]
     if path.suffix == ".json":
         shards = json.loads(path.read_text())["weight_map"].values()
@@ -79,14 +80,14 @@ def load(path: str | Path) -> {root}:
 
 
 def loader_source(
-    root: str, tied: Mapping[str, str], unused: tuple[str, ...], constants: bool, prefix: str
+    root: str, tied: Mapping[str, str], unused: tuple[str, ...], convolutions: bool, prefix: str
 ) -> tuple[str, set[str]]:
     """The text that ends an emitted file, and the import lines that it needs.
 
     root: the root class. tied: {alias: leaf}; an alias in a checkpoint fills its leaf where that is absent, and must equal it
-    otherwise. unused: fnmatch patterns of the names in a checkpoint that no leaf stands for. constants: whether CONSTANTS
-    are read, by a line (`loader.CONSTANTS`) that stands at the top of the file, before the classes that use it. prefix: what
-    the paths of the leaves have before their torch names ("layers." where the root is itself a Sequential, else "").
+    otherwise. unused: fnmatch patterns of the names in a checkpoint that no leaf stands for. convolutions: whether the file
+    has layers of eqx.nn.Conv. prefix: what the paths of the leaves have before their torch names ("layers." where the root
+    is itself a Sequential, else "").
     Names that come from the user reach the text through repr alone.
     """
     imports = set(_IMPORTS)
@@ -100,6 +101,7 @@ def loader_source(
         root=root,
         tensors=_USED_TENSORS if unused else _TENSORS,
         tied=_TIED if tied else "",
+        bias=_BIAS if convolutions else "",
         strip=f".removeprefix({prefix!r})" if prefix else "",
     )
     parts = ["\n".join(tables), bind, _LOAD.format(root=root)]

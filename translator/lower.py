@@ -142,11 +142,16 @@ def check(result: Any, node: Node, sizes: Sizes) -> None:
 
 
 def _abstract(result: Any) -> Any:
-    structure = (jax.config.jax_enable_x64, key(result, lambda value: (value.hint, value.dtype.name)))
+    structure = (jax.config.jax_enable_x64, key(result, _example))
     memo = _memo()
     if structure not in memo:
         memo[structure] = abstract(result)
     return memo[structure]
+
+
+def _example(part: Value | Size) -> Any:
+    """What of an operand decides the shape and dtype of a result: symbols mean other lengths in another translation."""
+    return (part.hint, part.dtype.name) if isinstance(part, Value) else part.hint
 
 
 @functools.cache

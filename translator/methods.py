@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from op_table.expr import Attribute, Name, Subscript, Value, transform, values, walk
+from op_table.expr import Attribute, Call, Name, Subscript, Value, transform, values, walk
 from translator import annotations
 from translator.body import Leaf, SizeValue, Statement
-from translator.classes import Branch, Definition
+from translator.classes import Branch, Definition, Given
 from translator.comprehension import Comprehension, comprehend
 from translator.inline import duplicate_cheap, inline
 from translator.lines import Assign, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer
-from translator.source_names import argument_names, assigned_names
+from translator.parameters import parameter, passed_as, place
+from translator.source_names import argument_names, assigned_names, usable
 from translator.tidy import tidy
 from translator.tokens import replace_numbers
 
@@ -45,22 +46,27 @@ class Method:
             return self._source(roll=False)
 
     def _source(self, roll: bool) -> str:
+        definition = self.definition
         lines = self._lines()
-        after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(self.body.outputs)]
+        after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(definition.outputs)]
+        self._name_nothings(lines)
         after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines) if roll else lines
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
+        self._drop_unread(lines, after)
         self._unpack_shapes(lines, after)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
         self.assigned = assigned_names(self._nodes(), self.body.call.frame)
-        names = Namer(taken, self.length_names, self.assigned, results)
-        arguments = [*self.body.inputs, *self._size_arguments(lines, after)]
+        names = Namer(taken, self.length_names, self.assigned, self._fallback_names(), self._place, results)
+        arguments = [*self.body.inputs, *self._size_arguments(lines, after), *definition.extras]
         names.arguments(arguments, self._argument_names(arguments))
         self.names = names
         rough = self.file.printer(lambda value: self._rough_name(value, names.names))
-        after = tidy(lines, inline(lines, after, rough.text))
+        for _ in range(2):  # what is tidied is shorter, and may then be written where it is read
+            after = tidy(lines, inline(lines, after, rough.text))
+        rewrite(lines, self._without_nothings)
         names.reserved |= set(self.file.copied.sources)
         names.run(lines, _read_after(after))
         self.printer = self.file.printer(self._name)
@@ -71,7 +77,9 @@ class Method:
         if isinstance(result, tuple) and not self.is_root:
             result = result[0] if len(result) == 1 else result
         parts = result if isinstance(result, tuple) else (result,)
-        self.definition.results = [self.printer.text(p) if isinstance(p, Value) else None for p in parts]
+        if not self.is_root:
+            pairs = zip(parts, self._returned(), strict=True)
+            self.definition.results = [self._result_name(part, value) for part, value in pairs]
         returned = self.printer.text(result)
         if isinstance(result, tuple) and len(result) > 1:
             returned = returned[1:-1]
@@ -103,11 +111,10 @@ class Method:
         return If(branch.field, assigns, branch.result, branch.otherwise)
 
     def _assign(self, statement: Statement, places: Any) -> Assign:
-        def place(number: Any) -> Any:
-            value = next(places)
-            return Attribute(Name("self"), value.text) if isinstance(value, Name) else value
+        def placed(number: Any) -> Any:
+            return transform(next(places), lambda p: Attribute(Name("self"), p.text) if isinstance(p, Name) else p)
 
-        expr = replace_numbers(statement.expr, place)
+        expr = replace_numbers(statement.expr, placed)
         field = None
         if statement.call is not None:
             field = next((p for p in reversed(statement.call.path.split(".")) if not p.isdecimal()), "output")
@@ -115,8 +122,62 @@ class Method:
         path = statement.call.path if statement.call is not None else None
         return Assign(list(statement.targets), expr, statement.node, statement.frame, field, child, path)
 
+    def _fallback_names(self) -> dict[str, str]:
+        """What values are called where they are passed, or by helpers that made them."""
+        names = assigned_names(self._nodes(), self.body.call.frame, elsewhere=True)
+        made = {t.name for statement in self.body.statements for t in statement.targets if t is not None}
+        passed = {name: passed_as(self.nodes[name]) for name in made if name in self.nodes}
+        return names | {name: parameter for name, parameter in passed.items() if parameter and usable(parameter)}
+
+    def _place(self, name: str, path: str) -> int | None:
+        return place(self.nodes[name], path) if name in self.nodes else None
+
     def _nodes(self) -> list[Any]:
         return [statement.node for statement in self.body.statements if statement.node is not None]
+
+    def _returned(self) -> list[Value | None]:
+        """The value that each part of the result is; None for a list."""
+        places = self.definition.returns or range(len(self.definition.outputs))
+        return [None if isinstance(at, list) else self.definition.outputs[at] for at in places]
+
+    def _result_name(self, part: Any, value: Value | None) -> str | None:
+        """What a part of the result is called here, or by the source where it is written in the return."""
+        if isinstance(part, Value):
+            return self.printer.text(part)
+        return self.assigned.get(value.name) if value is not None else None
+
+    # Optional arguments.
+
+    def _name_nothings(self, lines: list[Line]) -> None:
+        """A call that leaves an optional argument out reads it from a line of its own, as the calls that give it do."""
+        for position, line in reversed(list(enumerate(lines))):
+            if isinstance(line, Assign) and self._is_call(line) and any(arg is None for arg in line.expr.args):
+                nothing = [Value(f"nothing_{position}_{i}", (), "float32") for i in range(len(line.expr.args))]
+                args = tuple(n if arg is None else arg for arg, n in zip(line.expr.args, nothing, strict=True))
+                before = [Assign([n], None) for arg, n in zip(line.expr.args, nothing, strict=True) if arg is None]
+                line.expr = Call(line.expr.function, args)
+                lines[position:position] = before
+
+    def _is_call(self, line: Assign) -> bool:
+        definition = self.file.program.of.get(line.path or "")
+        return definition is not None and bool(definition.extras) and isinstance(line.expr, Call)
+
+    def _without_nothings(self, part: Any) -> Any:
+        """A call of a child without the arguments that are None at its end."""
+        if isinstance(part, Call) and isinstance(part.function, (Leaf, Item, ItemLeaf)) and part.args:
+            kept = next((n for n in range(len(part.args), 0, -1) if part.args[n - 1] is not None), 0)
+            return Call(part.function, part.args[:kept], part.kwargs)
+        return part
+
+    def _drop_unread(self, lines: list[Line], after: list[Any]) -> None:
+        """Results that nothing reads have no name."""
+        read = {v.name for line in lines for v in reads(line)} | {v.name for v in _read_after(after)}
+        for line in lines:
+            read |= {value.name for _, value in line.carried} if isinstance(line, For) else set()
+        for line in lines:
+            for inner in line.lines if isinstance(line, For) else [line]:
+                if isinstance(inner, Assign) and len(inner.targets) > 1:
+                    inner.targets = [t if t is not None and t.name in read else None for t in inner.targets]
 
     # Lists that a loop gathers are returned whole, not item by item.
 
@@ -223,7 +284,10 @@ class Method:
             return self.file.outputs.input_names
         hints = {}
         for value in arrays:
-            node = self.nodes.get(value.name)
+            node = self.nodes.get(value.source if isinstance(value, Given) else value.name)
+            if isinstance(value, Given) and node is not None and parameter(node, value.path):
+                hints[value.name] = parameter(node, value.path).partition(".")[0]
+                continue
             name = assigned_names([node], 0).get(node.name) if node is not None and node.op == "call_function" else None
             if node is not None and node.op == "placeholder" and not isinstance(value, Leaf):
                 name = self.file.outputs.names_of_inputs.get(value.name)
@@ -283,6 +347,11 @@ class Method:
                         text.append(f"{pad}{result} = {otherwise}")
                     text.append(f"{pad}if self.{line.field} is not None:")
                     text += self._block(line.lines, indent + 1)
+                    if isinstance(line.otherwise, Given):
+                        text.append(f"{pad}elif {otherwise} is None:")
+                        text.append(
+                            f'{pad}    raise ValueError("{otherwise} is needed where there is no {line.field}")'
+                        )
                 case For():
                     text += self._for(line, indent)
         return text

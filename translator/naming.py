@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from op_table.expr import Attribute, Call, Operation, Prelude, Subscript, Value
+from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, Value
 from translator import provenance
+from translator.classes import Given
 from translator.lines import Assign, For, If, Line, reads
 from translator.source_names import PLAIN, RESERVED, call_names, usable
 
@@ -31,11 +32,14 @@ class Namer:
         taken: Iterable[str] = (),
         hints: Mapping[str, str] | None = None,
         assigned: Mapping[str, str] | None = None,
+        fallback: Mapping[str, str] | None = None,
+        place: Callable[[str, str], int | None] = lambda name, path: None,
         results: Mapping[str, list[str | None]] | None = None,
     ):
-        """hints: names for values that come from no node. assigned: the source's names for nodes. results: by path, what
-        a child's own code calls what it returns."""
+        """hints: names for values that come from no node. assigned: the source's names for nodes. fallback: names that are not
+        as good. place: which item of what the child at a path returns a node is. results: by path, what a child's own code calls what it returns."""
         self.hints, self.assigned, self.results = dict(hints or {}), dict(assigned or {}), dict(results or {})
+        self.fallback, self.place = dict(fallback or {}), place
         self.names: dict[str, str] = {}
         self.holders: dict[str, str] = {}
         self.reserved = RESERVED | set(taken)
@@ -85,7 +89,10 @@ class Namer:
                 case Assign():
                     self._assign(line)
                 case If():
-                    self._give(line.result, *self._candidates(_last_assign(line.lines), 0))
+                    if isinstance(line.otherwise, Given):  # an argument that stays as it is, or is computed here
+                        self._take(line.result, self.names[line.otherwise.name])
+                    else:
+                        self._give(line.result, *self._candidates(_last_assign(line.lines), 0))
                     self._name(line.lines[:-1])
                     self.clock += 2
                 case For():
@@ -121,7 +128,7 @@ class Namer:
                 continue
             hint = self.hints.get(target.name)
             if hint is None and "__carried" in target.name:
-                hint = next(iter(self._dying(line)), None)
+                hint = self.fallback.get(_base(target)) or next(iter(self._dying(line)), None)
             self._give(target, *([hint] if hint else []), *self._candidates(line, position))
 
     def _candidates(self, line: Assign | None, position: int) -> list[str]:
@@ -129,16 +136,15 @@ class Namer:
             return []
         names: list[str | None] = []
         if line.field is not None:
-            called = call_names(line.node, line.frame, line.child_frame)
-            names.append(
-                called[position] if len(called) == len(line.targets) or len(line.targets) == 1 and called else None
-            )
+            names.append(self._called(line, position))
             names += [name for name in self._dying(line) if name in _GENERIC and len(line.targets) == 1]
             inside = self.results.get(line.path or "", [])
-            names.append(inside[position] if len(line.targets) > 1 and position < len(inside) else None)
-            names.append(line.field if len(line.targets) == 1 else f"{line.field}_{position}")
+            own = inside[position] if len(line.targets) > 1 and position < len(inside) else None
+            names += [own, self.fallback.get(_base(line.targets[position]))]
+            names += [] if own else [line.field if len(line.targets) == 1 else f"{line.field}_{position}"]
         else:
             name = self.assigned.get(line.node.name) if line.node is not None else None
+            name = name or self.fallback.get(_base(line.targets[position]))
             names.append(name)
             names += [] if name else [*self._of_base(line.expr), *self._dying(line)[:1]]
         return [name for name in names if name and usable(name)]
@@ -148,13 +154,23 @@ class Namer:
         if line.field is None:
             return self.assigned.get(line.node.name) if line.node is not None else None
         names = call_names(line.node, line.frame, line.child_frame)
-        name = names[position] if len(names) == len(line.targets) or len(line.targets) == 1 and names else None
+        places = [self.place(_base(target), line.path or "") for target in line.targets]
+        place = places[position]
+        if len(names) == 1:
+            place = 0 if len(line.targets) == 1 else None
+        elif len(names) == len(line.targets) and not any(p is not None for p in places):
+            place = position
+        name = names[place] if place is not None and place < len(names) else None
         return name if usable(name) else None
 
     def _of_base(self, expr: object) -> list[str]:
         """What an op's result is called by the op: a part or another shape of an array keeps its name."""
+        base = None
         while isinstance(expr, Subscript) or (isinstance(expr, Call) and _is_method(expr)):
+            base = expr if isinstance(expr, Subscript) else None
             expr = expr.value if isinstance(expr, Subscript) else expr.function.value
+        if isinstance(expr, Name) and base is not None:  # CONSTANTS["blocks.0.relative_position_index"]
+            return [str(base.index).rpartition(".")[2]]
         if isinstance(expr, Value):
             return [self.names[expr.name]] if expr.name in self.names else []
         if isinstance(expr, Call) and isinstance(expr.function, Attribute):
@@ -167,10 +183,9 @@ class Namer:
         return []
 
     def _dying(self, line: Line) -> list[str]:
-        """The names of values that a line reads for the last time."""
-        return [
-            self.names[v.name] for v in reads(line) if v.name in self.names and self.last.get(v.name, 0) <= self.clock
-        ]
+        """The names of arrays that a line reads for the last time."""
+        arrays = [v for v in reads(line) if v.name in self.names and "__length" not in v.name]
+        return [self.names[v.name] for v in arrays if self.last.get(v.name, 0) <= self.clock]
 
     def _give(self, value: Value, *candidates: str) -> None:
         for name in [*candidates, *([] if candidates else PLAIN)]:
@@ -189,6 +204,11 @@ class Namer:
     def _take(self, value: Value, name: str) -> None:
         self.names[value.name] = name
         self.holders[name] = value.name
+
+
+def _base(value: Value | None) -> str:
+    """The name of the node that a value is, or stands for in a loop."""
+    return value.name.partition("__")[0] if value is not None else ""
 
 
 def item_names(line: For, item: Value) -> list[str]:

@@ -62,8 +62,15 @@ def _calls(program: classes.Program, root: hierarchy.ModuleCall) -> list[Emitted
         definition = program.of[module.path]
         body = program.bodies.body_of(module, call)
         member = next(m for m in definition.members if m.module is module)
-        inputs = [body.inputs[i].name for i in member.inputs] if member.inputs else [v.name for v in body.inputs]
-        calls.append(EmittedCall(call.path, definition.name, tuple(inputs), tuple(v.name for v in body.outputs)))
+        given = [v.name for v in (*definition.body.inputs, *definition.extras) if v.name in member.inputs]
+        inputs = tuple(body.inputs[member.inputs[name]].name for name in given)
+        first = program.bodies.body_of(module, module.calls[0])
+        here = {
+            v.name: w.name for v, w in zip((*first.inputs, *first.outputs), (*body.inputs, *body.outputs), strict=True)
+        }
+        own = [program.origin(member.same.get(v.name, "")) for v in definition.outputs]
+        outputs = tuple(here.get(name, name) for name in own)
+        calls.append(EmittedCall(call.path, definition.name, inputs, outputs))
     return calls
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import functools
 import importlib
 import inspect
@@ -11,6 +10,7 @@ import linecache
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -199,38 +199,21 @@ def forward_names(type_name: str) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
-def names_read(frame: Frame) -> list[str]:
-    """The plain names that a frame's statement reads, in order."""
-    node, _ = statement(frame)
-    if node is None:
-        return []
-    return [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)]
-
-
 def line_key(frame: Frame) -> tuple[str, int]:
     """What identifies the statement that a frame is in."""
     node, _ = statement(frame)
     return frame.file, node.lineno if node is not None else frame.line
 
 
-def passed_names(frame: Frame, callee: str, forward: tuple[str, ...]) -> dict[str, str]:
-    """Which parameter of a module's forward each plain name is passed as, in the statement that calls it.
-
-    callee is the field that holds the module; a call of a loop's variable counts as well.
-    """
-    node, _ = statement(frame)
-    calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)] if node is not None else []
-    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == callee]
-    plain = [c for c in calls if isinstance(c.func, (ast.Name, ast.Subscript)) and _called(c.func) not in dir(builtins)]
-    for call in (named or plain)[:1]:
-        found = {arg.id: name for arg, name in zip(call.args, forward, strict=False) if isinstance(arg, ast.Name)}
-        found |= {k.value.id: k.arg for k in call.keywords if k.arg and isinstance(k.value, ast.Name)}
-        return found
-    return {}
-
-
-def _called(function: ast.expr) -> str | None:
-    return function.id if isinstance(function, ast.Name) else None
+def given_names(node: Node, methods: Iterable[str]) -> list[str | None]:
+    """What the source passes to the innermost call of one of these methods: a plain name or attribute each, None for all else."""
+    trace = [frame for frame in frames(node) if not frame.in_torch]
+    found, _ = statement(trace[-1]) if trace else (None, None)
+    for call in ast.walk(found) if found is not None else ():
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in methods:
+            args = [a for arg in call.args for a in (arg.elts if isinstance(arg, (ast.Tuple, ast.List)) else [arg])]
+            return [a.id if isinstance(a, ast.Name) else a.attr if isinstance(a, ast.Attribute) else None for a in args]
+    return []
 
 
 @functools.cache

@@ -6,13 +6,17 @@ Every pass leaves the graph computing the same values; each node's recorded valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch.fx import Graph, Node
+from torch.utils import _pytree as pytree
 
 from translator.affine import fold_known_values
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
+from translator.parameters import hand_over, replace
+from translator.scalars import fold_scalars
 
 aten = torch.ops.aten
 
@@ -33,6 +37,8 @@ _IDENTITY_IF_SAME = {
     "slice", "narrow", "broadcast_to", "float", "identity", "repeat", "tile", "atleast_1d", "resolve_conj", "resolve_neg",
 }  # fmt: skip
 
+_RESHAPES = {"view", "reshape", "_unsafe_view"}
+
 _DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu_eval"}
 
 # Elementwise ops, in any operand of which a smaller array broadcasts.
@@ -47,9 +53,12 @@ def simplify(captured: Captured) -> Graph:
     graph = captured.graph
     drop_checks(graph)
     drop_identities(graph)
+    drop_repeats(graph)
     fold_known_values(graph, known_tensors(captured))
     decompose_unknown(graph)
+    fold_scalars(graph, known_tensors(captured))
     drop_identities(graph)
+    join_reshapes(graph)
     sink_leading_axes(graph)
     drop_expands(graph)
     fold_repeats(graph)
@@ -105,7 +114,7 @@ def drop_identities(graph: Graph) -> None:
             continue
         name = packet(node)
         if _is_identity(node, name):
-            node.replace_all_uses_with(node.args[0])
+            replace(node, node.args[0])
             graph.erase_node(node)
 
 
@@ -120,6 +129,36 @@ def _is_identity(node: Node, name: str) -> bool:
     if name in ("add", "sub") and scalar == 0 or name in ("mul", "div") and scalar == 1:
         return not isinstance(scalar, Node) and not node.kwargs and same_value(node, node.args[0])
     return False
+
+
+def join_reshapes(graph: Graph) -> None:
+    """A reshape that nothing but another reshape of the same module reads is taken out."""
+    for node in graph.nodes:
+        inner = node.args[0] if packet(node) in _RESHAPES else None
+        while isinstance(inner, Node) and packet(inner) in {*_RESHAPES, "flatten", "unflatten"}:
+            if len(inner.users) > 1 or _module(inner) != _module(node):
+                break
+            inner = inner.args[0]
+            node.args = (inner, *node.args[1:])
+
+
+def _module(node: Node) -> str | None:
+    """The key of the module call that a node ran in."""
+    return next(reversed(node.meta.get("nn_module_stack") or {}), None)
+
+
+def drop_repeats(graph: Graph) -> None:
+    """What a module computes again from the same values is computed once."""
+    seen: dict[Any, Node] = {}
+    for node in list(graph.nodes):
+        if not packet(node) or torch.Tag.nondeterministic_seeded in node.target.tags:
+            continue
+        leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
+        parts = tuple((type(leaf), str(leaf) if isinstance(leaf, (float, torch.SymInt)) else leaf) for leaf in leaves)
+        earlier = seen.setdefault((node.target, parts, str(structure), _module(node)), node)
+        if earlier is not node:
+            replace(node, earlier)
+            graph.erase_node(node)
 
 
 def drop_expands(graph: Graph) -> None:
@@ -148,7 +187,7 @@ def sink_leading_axes(graph: Graph) -> None:
             stack = dict(list((node.meta.get("nn_module_stack") or {}).items())[:-1])
             found.meta = {**node.meta, "val": node.meta["val"][0]}
             wide.meta = {**node.meta, "nn_module_stack": stack}
-            node.replace_all_uses_with(wide)
+            replace(node, wide)
             graph.erase_node(node)
 
 
@@ -156,6 +195,7 @@ def _replace_where(node: Node, by: Node, allowed: Callable[[Node, Node, Node], b
     for user in list(node.users):
         if allowed(user, node, by):
             user.replace_input_with(node, by)
+            hand_over(node, by)
 
 
 def _broadcasts(user: Node, old: Node, new: Node) -> bool:
@@ -195,7 +235,7 @@ def extend_concatenations(graph: Graph) -> None:
         if len(inputs) == 1:
             if same_value(node, inputs[0]):
                 known[dim, inputs] = inputs[0]
-                node.replace_all_uses_with(inputs[0])
+                replace(node, inputs[0])
                 graph.erase_node(node)
             continue
         for length in range(len(inputs) - 1, 1, -1):
@@ -243,5 +283,5 @@ def fold_repeats(graph: Graph) -> None:
             with graph.inserting_before(node):
                 new = graph.call_function(aten.repeat_interleave.self_int, (source, shape[axis], axis - 1))
             new.meta = dict(node.meta)
-            node.replace_all_uses_with(new)
+            replace(node, new)
             graph.erase_node(node)

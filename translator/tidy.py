@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.expr import Attribute, Call, Name, Subscript, Value, transform
+from op_table.expr import Attribute, Call, Expr, Name, Operation, Subscript, Value, transform
 from translator.lines import Line, rewrite
 
 
@@ -16,17 +16,26 @@ def tidy(lines: list[Line], after: list[Any]) -> list[Any]:
 
 def _tidy(part: Any) -> Any:
     if isinstance(part, Subscript) and isinstance(part.value, Subscript):
-        outer = _spelled_out(_places(part.index), _rank(part.value))
-        merged = _merge(_places(part.value.index), outer) if outer is not None else None
+        merged = _joined(part.value, _places(part.value.index), _places(part.index))
         if merged is not None:
             return Subscript(part.value.value, merged if len(merged) > 1 else merged[0])
-    if isinstance(part, Call) and _is_scalar(part):
-        return part.args[-1]
+    if isinstance(part, Call) and (isinstance(part.function, Value) or _of_jnp(part)):
+        return Call(part.function, tuple(_scalar(arg) for arg in part.args), part.kwargs)
     return part
 
 
 def _places(index: Any) -> tuple:
     return index if isinstance(index, tuple) else (index,)
+
+
+def _joined(inner: Subscript, first: tuple, second: tuple) -> tuple | None:
+    """One subscript for two in a row, or None."""
+    if isinstance(inner.value, Value) and "__list" in inner.value.name:  # an item of a Python list
+        return None
+    if Ellipsis in first[:1] and Ellipsis in second[:1] and all(place is None for place in second[1:]):
+        return (*first, *second[1:]) if all(place is None for place in first[1:]) else None
+    outer, own = _spelled_out(second, _rank(inner)), _spelled_out(first, _rank(inner.value))
+    return _merge(own, outer) if outer is not None and own is not None else None
 
 
 def _rank(expr: Any) -> int | None:
@@ -38,6 +47,9 @@ def _rank(expr: Any) -> int | None:
         if base is None or any(not (place is None or isinstance(place, (slice, int))) for place in places):
             return None
         return base + sum(place is None for place in places) - sum(isinstance(place, int) for place in places)
+    if isinstance(expr, Operation):
+        ranks = [_rank(operand) if isinstance(operand, Expr) else 0 for operand in expr.operands]
+        return None if None in ranks else max(ranks)
     if isinstance(expr, Call) and isinstance(expr.function, Attribute):
         if expr.function.attribute == "arange":
             return 1
@@ -57,10 +69,8 @@ def _spelled_out(places: tuple, rank: int | None) -> tuple | None:
 
 
 def _merge(inner: tuple, outer: tuple) -> tuple | None:
-    """One subscript for two in a row, where the second only adds axes: `x[:, None][:, :, None]` is `x[:, None, None]`."""
-    if any(not (place is None or _is_whole(place)) for place in outer):
-        return None
-    if any(not (place is None or isinstance(place, (slice, int))) for place in inner):
+    """`x[:, None][:, :, None]` is `x[:, None, None]`, and `x[::2][:, 1:]` is `x[::2, 1:]`; None where both cut the same axis."""
+    if any(not (place is None or isinstance(place, (slice, int))) for place in (*inner, *outer)):
         return None
     left, merged = list(inner), []
     for place in outer:
@@ -69,7 +79,10 @@ def _merge(inner: tuple, outer: tuple) -> tuple | None:
             continue
         while left and isinstance(left[0], int):
             merged.append(left.pop(0))
-        merged.append(left.pop(0) if left else slice(None))
+        axis = left.pop(0) if left else slice(None)
+        if not _is_whole(place) and not _is_whole(axis):
+            return None
+        merged.append(axis if _is_whole(place) else place)
     merged += left
     while len(merged) > 1 and _is_whole(merged[-1]):
         merged.pop()
@@ -80,10 +93,18 @@ def _is_whole(place: Any) -> bool:
     return isinstance(place, slice) and place.start is place.stop is place.step is None
 
 
-def _is_scalar(call: Call) -> bool:
-    """A 0-d integer array made by jnp.full: JAX takes the number itself wherever it takes that."""
+def _of_jnp(call: Call) -> bool:
     function = call.function
-    named = isinstance(function, Attribute) and isinstance(function.value, Name) and function.value.text == "jnp"
-    if not named or not all(type(arg) in (int, tuple) for arg in call.args):
-        return False
-    return function.attribute == "full" and call.args[0] == () or function.attribute in ("array", "asarray")
+    return isinstance(function, Attribute) and isinstance(function.value, Name) and function.value.text == "jnp"
+
+
+def _scalar(arg: Any) -> Any:
+    """A 0-d integer array as the number itself, which JAX and its layers take as well."""
+    if not isinstance(arg, Call) or not _of_jnp(arg) or not all(type(a) in (int, tuple) for a in arg.args):
+        return arg
+    name, made = arg.function.attribute, arg.args
+    if name in ("zeros", "ones", "full") and made[0] == () and dict(arg.kwargs).get("dtype") is not None:
+        dtype = dict(arg.kwargs)["dtype"]
+        if isinstance(dtype, Name) and dtype.text == "int":
+            return {"zeros": 0, "ones": 1}.get(name, made[-1])
+    return arg

@@ -11,15 +11,12 @@ def scaled_dot_product_attention(
     value: Float[Array, "*batch k v"],
     mask: Array | None = None,
     *,
-    is_causal: bool = False,
     scale: float | None = None,
 ) -> Float[Array, "*batch q v"]:
     """torch's: mask is True where a query may attend, or is added. Attending nowhere gives 0."""
     precision = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
     if mask is None:
         weights = jax.nn.softmax(scores, axis=-1)
     else:
@@ -32,9 +29,8 @@ def scaled_dot_product_attention(
 def attention_logsumexp(
     query: Float[Array, "*batch queries features"],
     key: Float[Array, "*batch keys features"],
-    mask: Float[Array, "*#batch #queries #keys"] | None = None,
+    mask: Array | None = None,
     *,
-    is_causal: bool = False,
     scale: float | None = None,
 ) -> Float[Array, "*batch queries"]:
     """The logsumexp of the scores, which torch's fused kernels return beside their output."""
@@ -45,8 +41,6 @@ def attention_logsumexp(
         preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
     )
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
     if mask is not None:
-        scores = scores + mask
+        scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
     return jax.nn.logsumexp(scores, axis=-1)

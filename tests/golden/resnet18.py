@@ -1,0 +1,175 @@
+"""ResNet, translated from torchvision.models.resnet.ResNet (evaluation mode).
+
+x: float32[batch, 3, height, width]
+    ->  float32[batch, 10]
+
+    model = load("model.safetensors")
+    outputs = eqx.filter_jit(model)(x)
+"""
+
+import json
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+from safetensors.numpy import load_file
+
+
+class BatchNorm(eqx.Module):
+    """torch.nn.BatchNorm1d, 2d and 3d with frozen statistics, on float[batch, channels, *size]."""
+
+    weight: Float[Array, " channels"] | None
+    bias: Float[Array, " channels"] | None
+    running_mean: Float[Array, " channels"]
+    running_var: Float[Array, " channels"]
+    eps: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, eps: float = 1e-5, affine: bool = True):
+        self.weight = jnp.ones(channels) if affine else None
+        self.bias = jnp.zeros(channels) if affine else None
+        self.running_mean = jnp.zeros(channels)
+        self.running_var = jnp.ones(channels)
+        self.eps = eps
+
+    def __call__(
+        self, x: Float[Array, "batch channels *size"]
+    ) -> Float[Array, "batch channels *size"]:
+        mean, var = lax.stop_gradient((self.running_mean, self.running_var))
+        scale = lax.rsqrt(var + self.eps)
+        if self.weight is not None:
+            scale = self.weight * scale
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        per_channel = (-1,) + (1,) * (x.ndim - 2)
+        return x * scale.reshape(per_channel) + shift.reshape(per_channel)
+
+
+class BasicBlock(eqx.Module):
+    """layer1.*, layer2.*, layer3.* and 1 more (x8)."""
+
+    conv1: eqx.nn.Conv2d
+    bn1: BatchNorm
+    conv2: eqx.nn.Conv2d
+    bn2: BatchNorm
+    downsample: tuple[eqx.nn.Conv2d, BatchNorm] | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        has_downsample: bool = False,
+        *,
+        key: PRNGKeyArray,
+    ):
+        k1, k2, k3 = jax.random.split(key, 3)
+        self.conv1 = eqx.nn.Conv2d(
+            in_channels, out_channels, 3, stride=stride, padding=1, use_bias=False, key=k1
+        )
+        self.bn1 = BatchNorm(out_channels)
+        self.conv2 = eqx.nn.Conv2d(out_channels, out_channels, 3, padding=1, use_bias=False, key=k2)
+        self.bn2 = BatchNorm(out_channels)
+        self.downsample = None
+        if has_downsample:
+            self.downsample = (
+                eqx.nn.Conv2d(in_channels, out_channels, 1, stride=stride, use_bias=False, key=k3),
+                BatchNorm(out_channels),
+            )
+
+    def __call__(self, x: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
+        out = jax.vmap(self.conv2)(jax.nn.relu(self.bn1(jax.vmap(self.conv1)(x))))
+        out = self.bn2(out)
+        identity = x
+        if self.downsample is not None:
+            identity = self.downsample[1](jax.vmap(self.downsample[0])(x))
+        return jax.nn.relu(out + identity)
+
+
+class ResNet(eqx.Module):
+    """torchvision.models.resnet.ResNet."""
+
+    conv1: eqx.nn.Conv2d
+    bn1: BatchNorm
+    layer1: tuple[BasicBlock, ...]
+    layer2: tuple[BasicBlock, ...]
+    layer3: tuple[BasicBlock, ...]
+    layer4: tuple[BasicBlock, ...]
+    fc: eqx.nn.Linear
+
+    def __init__(self, *, key: PRNGKeyArray):
+        keys = iter(jax.random.split(key, 9))
+        self.conv1 = eqx.nn.Conv2d(3, 64, 7, stride=2, padding=3, use_bias=False, key=next(keys))
+        self.bn1 = BatchNorm(64)
+        self.layer1 = tuple(BasicBlock(64, 64, key=k) for k in jax.random.split(next(keys), 2))
+        self.layer2 = (
+            BasicBlock(64, 128, stride=2, has_downsample=True, key=next(keys)),
+            BasicBlock(128, 128, key=next(keys)),
+        )
+        self.layer3 = (
+            BasicBlock(128, 256, stride=2, has_downsample=True, key=next(keys)),
+            BasicBlock(256, 256, key=next(keys)),
+        )
+        self.layer4 = (
+            BasicBlock(256, 512, stride=2, has_downsample=True, key=next(keys)),
+            BasicBlock(512, 512, key=next(keys)),
+        )
+        self.fc = eqx.nn.Linear(512, 10, key=next(keys))
+
+    def __call__(self, x: Float[Array, "batch 3 height width"]) -> Float[Array, "batch 10"]:
+        batch = x.shape[0]
+        x = jax.nn.relu(self.bn1(jax.vmap(self.conv1)(x)))
+        x = jax.vmap(eqx.nn.MaxPool2d(3, stride=2, padding=1))(x)
+        for block in self.layer1 + self.layer2 + self.layer3 + self.layer4:
+            x = block(x)
+        return jax.vmap(self.fc)(jnp.mean(x, axis=(2, 3), keepdims=True).reshape(batch, 512))
+
+
+UNUSED = ("*.num_batches_tracked",)
+
+
+def bind(tensors: Mapping[str, np.ndarray]) -> ResNet:
+    """Fill a ResNet with tensors under their torch names. ValueError lists all that does not fit."""
+    used = (n for n in tensors if not any(fnmatchcase(n, p) for p in UNUSED))
+    tensors, problems = {name: tensors[name] for name in used}, []
+
+    def fill(where, leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        name = jax.tree_util.keystr(where, simple=True, separator=".")
+        if (tensor := tensors.pop(name, None)) is None:
+            return problems.append(f"{name} is missing")
+        array = jnp.asarray(tensor)
+        if name.endswith("bias"):  # eqx.nn.Conv keeps its own as (channels, 1, 1)
+            array = array.reshape(array.shape + (1,) * (leaf.ndim - array.ndim))
+        kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
+        kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
+        if array.shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
+            return problems.append(f"{name}: {array.dtype}{array.shape} for {leaf}")
+        if kind is jnp.integer and not np.array_equal(array, tensor):
+            return problems.append(f"{name} holds integers that do not fit in {array.dtype}")
+        return array
+
+    skeleton = eqx.filter_eval_shape(ResNet, key=jax.random.key(0))
+    model = jax.tree_util.tree_map_with_path(fill, skeleton)
+    if problems or tensors:
+        raise ValueError("\n".join([*problems, *(f"{name} is unexpected" for name in tensors)]))
+    return model
+
+
+def load(path: str | Path) -> ResNet:
+    """Fill a ResNet from a safetensors file, or from a folder that holds one, whole or sharded."""
+    path = Path(path)
+    if path.is_dir():
+        names = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+        found = [file for name in names for file in sorted(path.glob(f"{name}*"))]
+        path = found[0] if found else path / names[0]
+    files = [path]
+    if path.suffix == ".json":
+        shards = json.loads(path.read_text())["weight_map"].values()
+        files = [path.with_name(shard) for shard in sorted(set(shards))]
+    return bind({name: tensor for file in files for name, tensor in load_file(file).items()})

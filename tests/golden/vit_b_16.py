@@ -1,0 +1,242 @@
+"""VisionTransformer, translated from torchvision.models.vision_transformer.VisionTransformer (evaluation mode).
+
+x: float32[batch, 3, 64, 64]
+    ->  float32[batch, 10]
+
+    model = load("model.safetensors")
+    outputs = eqx.filter_jit(model)(x)
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from safetensors.numpy import load_file
+
+
+def scaled_dot_product_attention(
+    query: Float[Array, "*batch q d"],
+    key: Float[Array, "*batch k d"],
+    value: Float[Array, "*batch k v"],
+    mask: Array | None = None,
+    *,
+    scale: float | None = None,
+) -> Float[Array, "*batch q v"]:
+    """torch's: mask is True where a query may attend, or is added. Attending nowhere gives 0."""
+    precision = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is None:
+        weights = jax.nn.softmax(scores, axis=-1)
+    else:
+        scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
+        nowhere = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf
+        weights = jnp.where(nowhere, 0, jax.nn.softmax(jnp.where(nowhere, 0, scores), axis=-1))
+    return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
+
+
+def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[Array], Array]:
+    """Lift an eqx.nn layer, which takes one example of event_ndim axes, over all leading axes."""
+
+    def apply(x: Array) -> Array:
+        leading, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
+        y = jax.vmap(layer)(x.reshape(math.prod(leading), *event))
+        return y.reshape(*leading, *y.shape[1:])
+
+    return apply
+
+
+class NonDynamicallyQuantizableLinear(eqx.Module):
+    """encoder.layers.encoder_layer_0.self_attention.out_proj and 11 more (x12)."""
+
+    weight: Float[Array, "768 768"]
+    bias: Float[Array, "768"]
+
+    def __init__(self, *, key: PRNGKeyArray):
+        self.weight = 0.02 * jax.random.normal(key, (768, 768))
+        self.bias = jnp.zeros(768)
+
+
+class MultiheadAttention(eqx.Module):
+    """encoder.layers.encoder_layer_0.self_attention and 11 more (x12)."""
+
+    in_proj_weight: Float[Array, "2304 768"]
+    in_proj_bias: Float[Array, "2304"]
+    out_proj: NonDynamicallyQuantizableLinear
+
+    def __init__(self, *, key: PRNGKeyArray):
+        k1, k2 = jax.random.split(key)
+        self.in_proj_weight = 0.02 * jax.random.normal(k1, (2304, 768))
+        self.in_proj_bias = jnp.zeros(2304)
+        self.out_proj = NonDynamicallyQuantizableLinear(key=k2)
+
+    def __call__(self, query: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
+        batch = query.shape[0]
+        query = query.swapaxes(1, 0) @ self.in_proj_weight.T + self.in_proj_bias
+        query = query.reshape(17, batch, 3, 768)[None].swapaxes(0, -2).squeeze(3)
+        query_2 = query[0].reshape(17, 12 * batch, 64)
+        length = query_2.shape[1]
+        query_2 = query_2.swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        query_3 = query[1].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        query = query[2].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        attended = scaled_dot_product_attention(query_2, query_3, query).transpose(2, 0, 1, 3)
+        attended = attended.reshape(17 * batch, 768) @ self.out_proj.weight.T + self.out_proj.bias
+        return attended.reshape(17, batch, 768).swapaxes(1, 0)
+
+
+class EncoderBlock(eqx.Module):
+    """encoder.layers.encoder_layer_0, encoder.layers.encoder_layer_1 and 10 more (x12)."""
+
+    ln_1: eqx.nn.LayerNorm
+    self_attention: MultiheadAttention
+    ln_2: eqx.nn.LayerNorm
+    mlp: tuple[eqx.nn.Linear, None, None, eqx.nn.Linear]
+
+    def __init__(self, *, key: PRNGKeyArray):
+        k1, k2, k3 = jax.random.split(key, 3)
+        self.ln_1 = eqx.nn.LayerNorm(768, eps=1e-06)
+        self.self_attention = MultiheadAttention(key=k1)
+        self.ln_2 = eqx.nn.LayerNorm(768, eps=1e-06)
+        self.mlp = (eqx.nn.Linear(768, 3072, key=k2), None, None, eqx.nn.Linear(3072, 768, key=k3))
+
+    def __call__(self, input: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
+        x = self.self_attention(batched(self.ln_1)(input)) + input
+        y = jax.nn.gelu(batched(self.mlp[0])(batched(self.ln_2)(x)), approximate=False)
+        return x + batched(self.mlp[3])(y)
+
+
+class EncoderSequential(eqx.Module):
+    """torch.nn.Sequential: encoder.layers."""
+
+    encoder_layer_0: EncoderBlock
+    encoder_layer_1: EncoderBlock
+    encoder_layer_2: EncoderBlock
+    encoder_layer_3: EncoderBlock
+    encoder_layer_4: EncoderBlock
+    encoder_layer_5: EncoderBlock
+    encoder_layer_6: EncoderBlock
+    encoder_layer_7: EncoderBlock
+    encoder_layer_8: EncoderBlock
+    encoder_layer_9: EncoderBlock
+    encoder_layer_10: EncoderBlock
+    encoder_layer_11: EncoderBlock
+
+    def __init__(self, *, key: PRNGKeyArray):
+        keys = iter(jax.random.split(key, 12))
+        self.encoder_layer_0 = EncoderBlock(key=next(keys))
+        self.encoder_layer_1 = EncoderBlock(key=next(keys))
+        self.encoder_layer_2 = EncoderBlock(key=next(keys))
+        self.encoder_layer_3 = EncoderBlock(key=next(keys))
+        self.encoder_layer_4 = EncoderBlock(key=next(keys))
+        self.encoder_layer_5 = EncoderBlock(key=next(keys))
+        self.encoder_layer_6 = EncoderBlock(key=next(keys))
+        self.encoder_layer_7 = EncoderBlock(key=next(keys))
+        self.encoder_layer_8 = EncoderBlock(key=next(keys))
+        self.encoder_layer_9 = EncoderBlock(key=next(keys))
+        self.encoder_layer_10 = EncoderBlock(key=next(keys))
+        self.encoder_layer_11 = EncoderBlock(key=next(keys))
+
+    def __call__(self, input: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
+        input = self.encoder_layer_2(self.encoder_layer_1(self.encoder_layer_0(input)))
+        input = self.encoder_layer_5(self.encoder_layer_4(self.encoder_layer_3(input)))
+        input = self.encoder_layer_8(self.encoder_layer_7(self.encoder_layer_6(input)))
+        return self.encoder_layer_11(self.encoder_layer_10(self.encoder_layer_9(input)))
+
+
+class Encoder(eqx.Module):
+    """encoder."""
+
+    pos_embedding: Float[Array, "1 17 768"]
+    layers: EncoderSequential
+    ln: eqx.nn.LayerNorm
+
+    def __init__(self, *, key: PRNGKeyArray):
+        k1, k2 = jax.random.split(key)
+        self.pos_embedding = 0.02 * jax.random.normal(k1, (1, 17, 768))
+        self.layers = EncoderSequential(key=k2)
+        self.ln = eqx.nn.LayerNorm(768, eps=1e-06)
+
+    def __call__(self, input: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
+        return batched(self.ln)(self.layers(input + self.pos_embedding))
+
+
+class HeadsSequential(eqx.Module):
+    """torch.nn.Sequential: heads."""
+
+    head: eqx.nn.Linear
+
+    def __init__(self, *, key: PRNGKeyArray):
+        self.head = eqx.nn.Linear(768, 10, key=key)
+
+    def __call__(self, input: Float[Array, "batch 768"]) -> Float[Array, "batch 10"]:
+        return jax.vmap(self.head)(input)
+
+
+class VisionTransformer(eqx.Module):
+    """torchvision.models.vision_transformer.VisionTransformer."""
+
+    class_token: Float[Array, "1 1 768"]
+    conv_proj: eqx.nn.Conv2d
+    encoder: Encoder
+    heads: HeadsSequential
+
+    def __init__(self, *, key: PRNGKeyArray):
+        k1, k2, k3, k4 = jax.random.split(key, 4)
+        self.class_token = 0.02 * jax.random.normal(k1, (1, 1, 768))
+        self.conv_proj = eqx.nn.Conv2d(3, 768, 16, stride=16, key=k2)
+        self.encoder = Encoder(key=k3)
+        self.heads = HeadsSequential(key=k4)
+
+    def __call__(self, x: Float[Array, "batch 3 64 64"]) -> Float[Array, "batch 10"]:
+        batch = x.shape[0]
+        x = jax.vmap(self.conv_proj)(x).reshape(batch, 768, 16).swapaxes(1, 2)
+        batch_class_token = jnp.broadcast_to(self.class_token, (batch, 1, 768))
+        return self.heads(self.encoder(jnp.concatenate([batch_class_token, x], axis=1))[:, 0])
+
+
+def bind(tensors: Mapping[str, np.ndarray]) -> VisionTransformer:
+    """Fill a VisionTransformer with tensors under their torch names. ValueError lists all that does not fit."""
+    tensors, problems = dict(tensors), []
+
+    def fill(where, leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        name = jax.tree_util.keystr(where, simple=True, separator=".")
+        if (tensor := tensors.pop(name, None)) is None:
+            return problems.append(f"{name} is missing")
+        array = jnp.asarray(tensor)
+        if name.endswith("bias"):  # eqx.nn.Conv keeps its own as (channels, 1, 1)
+            array = array.reshape(array.shape + (1,) * (leaf.ndim - array.ndim))
+        kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
+        kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
+        if array.shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
+            return problems.append(f"{name}: {array.dtype}{array.shape} for {leaf}")
+        if kind is jnp.integer and not np.array_equal(array, tensor):
+            return problems.append(f"{name} holds integers that do not fit in {array.dtype}")
+        return array
+
+    skeleton = eqx.filter_eval_shape(VisionTransformer, key=jax.random.key(0))
+    model = jax.tree_util.tree_map_with_path(fill, skeleton)
+    if problems or tensors:
+        raise ValueError("\n".join([*problems, *(f"{name} is unexpected" for name in tensors)]))
+    return model
+
+
+def load(path: str | Path) -> VisionTransformer:
+    """Fill a VisionTransformer from a safetensors file, or from a folder that holds one, whole or sharded."""
+    path = Path(path)
+    if path.is_dir():
+        names = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+        found = [file for name in names for file in sorted(path.glob(f"{name}*"))]
+        path = found[0] if found else path / names[0]
+    files = [path]
+    if path.suffix == ".json":
+        shards = json.loads(path.read_text())["weight_map"].values()
+        files = [path.with_name(shard) for shard in sorted(set(shards))]
+    return bind({name: tensor for file in files for name, tensor in load_file(file).items()})
