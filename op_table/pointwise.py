@@ -23,12 +23,10 @@ UNARY = {
     "cos": jnp.cos,
     "cosh": jnp.cosh,
     "deg2rad": jnp.deg2rad,
-    "digamma": special.digamma,
     "erf": special.erf,
     "erfc": special.erfc,
     "erfinv": special.erfinv,
     "exp": jnp.exp,
-    "exp2": jnp.exp2,
     "expm1": jnp.expm1,
     "frexp.Tensor": jnp.frexp,
     "i0": special.i0,
@@ -65,16 +63,13 @@ ALIASES = {
     "absolute": "abs",
     "arctan": "atan",
     "arctanh": "atanh",
-    "special_digamma": "digamma",
     "special_erf": "erf",
     "special_erfc": "erfc",
     "special_erfinv": "erfinv",
-    "special_exp2": "exp2",
     "special_expm1": "expm1",
     "special_gammaln": "lgamma",
     "special_i0": "i0",
     "special_log1p": "log1p",
-    "special_psi": "digamma",
     "special_sinc": "sinc",
 }
 
@@ -208,9 +203,20 @@ def logit(x: Expr, eps=None) -> Expr:
     return special.logit(x if eps is None else jnp.clip(x, eps, 1 - eps))
 
 
+@lowers("aten.exp2.default", "aten.special_exp2.default")
+def exp2(x: Expr) -> Expr:
+    return 2.0 ** inexact(x)  # jnp.exp2 is exp of x * log(2), whose rounding grows with x
+
+
+@lowers("aten.digamma.default", "aten.special_digamma.default", "aten.special_psi.default")
+def digamma(x: Expr) -> Expr:
+    x = inexact(x)
+    return jnp.where(x == 0, -1 / x, special.digamma(x))  # JAX gives NaN at the pole at zero
+
+
 @lowers("aten.polygamma.default", "aten.special_polygamma.default")
 def polygamma(n: int, x: Expr) -> Expr:
-    return special.digamma(x) if n == 0 else special.polygamma(n, inexact(x))
+    return digamma(x) if n == 0 else special.polygamma(n, inexact(x))
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")

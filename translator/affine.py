@@ -271,7 +271,7 @@ def _compare(function: Callable[[Any, Any], Any]) -> Callable:
             if not (step.is_positive or step.is_negative):
                 return None
             low, high = (low, high + end) if step.is_positive else (low + end, high)
-        found = {_decide(function, bound) for bound in (low, high)}
+        found = {_everywhere(function, low, high)}
         if function in (operator.eq, operator.ne) and low != high:
             outside = _decide(operator.gt, low) or _decide(operator.lt, high)
             found = {function is operator.ne} if outside else {None}
@@ -280,6 +280,14 @@ def _compare(function: Callable[[Any, Any], Any]) -> Callable:
         return Affine(sympy.Integer(int(found.pop())), (sympy.Integer(0),) * value.ndim)
 
     return follow
+
+
+def _everywhere(function: Callable, low: sympy.Expr, high: sympy.Expr) -> bool | None:
+    """What a comparison of numbers from low to high with 0 gives for all of them, None if that is not known. There may be none at all."""
+    hard, easy = (low, high) if function in (operator.gt, operator.ge) else (high, low)
+    if _decide(function, hard) is True:
+        return True
+    return False if _decide(function, easy) is False else None
 
 
 def _decide(function: Callable, bound: sympy.Expr) -> bool | None:
@@ -372,9 +380,20 @@ def _rewrite(graph: Graph, node: Node, known: dict[Node, Affine]) -> None:
         _index_to_transpose(graph, node, known)
     elif name == "embedding":
         _embed_once(graph, node, known)
+    elif name == "scaled_dot_product_attention":
+        _drop_open_mask(node, known)
 
 
 _KEEPS = {"__and__": 1, "bitwise_and": 1, "logical_and": 1, "__or__": 0, "bitwise_or": 0, "logical_or": 0}
+
+
+def _drop_open_mask(node: Node, known: Mapping[Node, Affine]) -> None:
+    """Attention with a mask that is True everywhere is attention without one."""
+    mask = _argument(node, 3, "attn_mask")
+    formula = known.get(mask) if isinstance(mask, Node) else None
+    if formula is not None and formula.uniform and formula.base == 1 and mask.meta["val"].dtype == torch.bool:
+        node.args = (*node.args[:3], None, *node.args[4:])
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key != "attn_mask"}
 
 
 def _replace(

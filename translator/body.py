@@ -25,6 +25,7 @@ from translator.errors import Problem, UnsupportedOps
 from translator.hierarchy import ModuleCall, is_item, is_size
 from translator.lower import Sizes, lower_node, op_name, operand_value
 from translator.modules import CLASS, INLINE, LAYER, Module
+from translator.parameters import parameter
 
 
 class Leaf(Value):
@@ -129,17 +130,23 @@ class Bodies:
             for part in walk(statement.expr):
                 if isinstance(part, Value) and part.name not in inside and not self.is_own(part, own):
                     reads.setdefault(part.name, part)
-        order = [self.operand(n).name for n in call.inputs]
-        body.inputs = sorted(
-            (v for n, v in reads.items() if not self._is_constant(v)),
-            key=lambda v: order.index(v.name) if v.name in order else len(order),
-        )
+        order = self._input_order(call)
+        arguments = (value for value in reads.values() if not self._is_constant(value))
+        body.inputs = sorted(arguments, key=lambda value: order.get(value.name, len(order)))
         self._add_constants(body, [v for v in reads.values() if self._is_constant(v)])
         if call is self.tree.calls[0]:
             body.inputs = [self.operand(n) for n in self.root_inputs()]
         body.outputs = [self.operand(n) for n in call.outputs]
         SizeResolver(self, body).run()
         return body
+
+    def _input_order(self, call: ModuleCall) -> dict[str, int]:
+        """The places of a call's inputs by name: as its forward takes them, and then in the order of their first use."""
+        forward = provenance.forward_names(call.type_name)
+        names = [(parameter(node, call.path) or "").partition(".")[0] for node in call.inputs]
+        places = [forward.index(name) if name in forward else len(forward) for name in names]
+        ordered = sorted(zip(places, range(len(places)), call.inputs, strict=True), key=lambda entry: entry[:2])
+        return {self.operand(node).name: position for position, (_, _, node) in enumerate(ordered)}
 
     def root_inputs(self) -> list[Node]:
         from translator.capture import user_inputs

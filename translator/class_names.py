@@ -79,12 +79,13 @@ def _inserted(prefix: str, parts: tuple[str, ...], base: str) -> str:
     """The parts between the model's name and the rest of the class's, saying nothing twice: self_attn and Attention, SelfAttention."""
     rest = base[len(prefix) :]
     words = [word for part in parts for word in _WORD.findall(_camel(part))]
-    while words and (rest.startswith(words[-1]) or _abbreviates(words[-1], rest)):
+    while words and any(_abbreviates(words[-1], word) for word in _WORD.findall(rest)):
         words.pop()
     return prefix + "".join(words) + rest
 
 
 def _abbreviates(word: str, whole: str) -> bool:
+    """Whether a word is another, or has some of its letters in order: Attn, Attention."""
     letters = iter(whole.lower())
     return whole[:1] == word[:1] and len(word) > 2 and all(letter in letters for letter in word.lower())
 

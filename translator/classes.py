@@ -234,7 +234,7 @@ class Merger:
         new: dict[str, Given] = {}
         given: dict[Any, Given] = {}
         for place, value in alignment.extras.items():
-            extra = definition.given.get(place) or new.get(value.name)
+            extra = definition.given.get(place, new.get(value.name))
             if extra is None:
                 extra = new[value.name] = Given(value, member.module.path, self.origin(value.name))
             if member.inputs.setdefault(extra.name, position[value.name]) != position[value.name]:
@@ -289,7 +289,7 @@ class Merger:
         member = next(m for m in definition.members if m.module is child)
         args, targets = statement.expr.args, statement.targets
         extras = [args[member.inputs[v.name]] if v.name in member.inputs else None for v in definition.extras]
-        extras = [latest.get((id(definition), v.name), v) if isinstance(v, Value) else v for v in extras]
+        extras = [latest.get((id(definition), self.origin(v.name)), v) if isinstance(v, Value) else v for v in extras]
         arranged = [args[member.inputs[v.name]] for v in definition.body.inputs]
         arguments = (*arranged, *args[len(body.inputs) :], *extras)
         made = {value.name: target for value, target in zip(body.outputs, targets, strict=True)}
@@ -306,7 +306,7 @@ class Merger:
             elif isinstance(source, Value):
                 handed = Passed(source, f"{source.name}__passed{len(self.passed)}")
                 self.passed[handed.name] = source.name
-                latest[id(definition), source.name] = handed
+                latest[id(definition), self.origin(source.name)] = handed
                 results.append(handed)
             else:
                 results.append(None)

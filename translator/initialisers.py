@@ -170,6 +170,8 @@ class Initialiser:
             args = [self._argument(*pair, named=True) for pair in required]
             if len(args) <= _POSITIONAL or len(", ".join(args)) > _NAMED_LENGTH:
                 args = [self._argument(*pair, named=False) for pair in required]
+                keyword = next((i for i, arg in enumerate(args) if "=" in arg), len(args))
+                args[keyword:] = [self._argument(*pair, named=True) for pair in required[keyword:]]
             args += [self._argument(*pair, named=True) for pair in pairs if not _is_default(*pair)]
             key = [f"key={self._next_key()}"] if definition.needs_key else []
             return f"{definition.name}({', '.join([*args, *key])})"

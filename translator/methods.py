@@ -15,7 +15,7 @@ from translator.lines import Assign, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer
-from translator.parameters import parameter, passed_as, place
+from translator.parameters import parameter, passed_as
 from translator.source_names import argument_names, assigned_names, usable
 from translator.tidy import tidy
 from translator.tokens import replace_numbers
@@ -59,7 +59,8 @@ class Method:
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
         self.assigned = assigned_names(self._nodes(), self.body.call.frame)
-        names = Namer(taken, self.length_names, self.assigned, self._fallback_names(), self._place, results)
+        hints = self._constant_names() | self.length_names
+        names = Namer(taken, hints, self.assigned, self._fallback_names(), self.nodes, results)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after), *definition.extras]
         names.arguments(arguments, self._argument_names(arguments))
         self.names = names
@@ -129,8 +130,10 @@ class Method:
         passed = {name: passed_as(self.nodes[name]) for name in made if name in self.nodes}
         return names | {name: parameter for name, parameter in passed.items() if parameter and usable(parameter)}
 
-    def _place(self, name: str, path: str) -> int | None:
-        return place(self.nodes[name], path) if name in self.nodes else None
+    def _constant_names(self) -> dict[str, str]:
+        """Buffers that are constants go by their own names; numbers that the code itself makes have none."""
+        names = {name: target.rpartition(".")[2] for name, target in self.bodies.captured.targets.items()}
+        return {name: last for name, last in names.items() if usable(last) and "tensor" not in last}
 
     def _nodes(self) -> list[Any]:
         return [statement.node for statement in self.body.statements if statement.node is not None]
@@ -144,7 +147,8 @@ class Method:
         """What a part of the result is called here, or by the source where it is written in the return."""
         if isinstance(part, Value):
             return self.printer.text(part)
-        return self.assigned.get(value.name) if value is not None else None
+        called = self.assigned.get(value.name) if value is not None else None
+        return called or next(iter(self.names.of_base(part)), None)
 
     # Optional arguments.
 

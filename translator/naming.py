@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+
+from torch.fx import Node
 
 from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, Value
 from translator import provenance
 from translator.classes import Given
 from translator.lines import Assign, For, If, Line, reads
+from translator.parameters import place
 from translator.source_names import PLAIN, RESERVED, call_names, usable
 
 _GENERIC = {"x", "out", "output", "input", "hidden_states", "y", "z"}
@@ -33,17 +36,18 @@ class Namer:
         hints: Mapping[str, str] | None = None,
         assigned: Mapping[str, str] | None = None,
         fallback: Mapping[str, str] | None = None,
-        place: Callable[[str, str], int | None] = lambda name, path: None,
+        nodes: Mapping[str, Node] | None = None,
         results: Mapping[str, list[str | None]] | None = None,
     ):
         """hints: names for values that come from no node. assigned: the source's names for nodes. fallback: names that are not
-        as good. place: which item of what the child at a path returns a node is. results: by path, what a child's own code calls what it returns."""
+        as good. nodes: by name. results: by path, what a child's own code calls what it returns."""
         self.hints, self.assigned, self.results = dict(hints or {}), dict(assigned or {}), dict(results or {})
-        self.fallback, self.place = dict(fallback or {}), place
+        self.fallback, self.nodes = dict(fallback or {}), nodes or {}
         self.names: dict[str, str] = {}
         self.holders: dict[str, str] = {}
         self.reserved = RESERVED | set(taken)
         self.last: dict[str, int] = {}
+        self.consumers: dict[str, Assign | None] = {}
         self.clock = 0
 
     def arguments(self, values: list[Value], names: list[str]) -> None:
@@ -80,6 +84,7 @@ class Namer:
                     self.last[value.name] = max(self.clock, self.last.get(value.name, 0))
             else:
                 for value in reads(line):
+                    self.consumers[value.name] = None if value.name in self.consumers else line
                     self.last[value.name] = self.clock
 
     def _name(self, lines: list[Line]) -> None:
@@ -146,24 +151,33 @@ class Namer:
             name = self.assigned.get(line.node.name) if line.node is not None else None
             name = name or self.fallback.get(_base(line.targets[position]))
             names.append(name)
-            names += [] if name else [*self._of_base(line.expr), *self._dying(line)[:1]]
+            if not name:
+                names += [*self.of_base(line.expr), self._goal(line.targets[position]), *self._dying(line)[:1]]
         return [name for name in names if name and usable(name)]
+
+    def _goal(self, value: Value | None) -> str | None:
+        """What the source calls the result of the one line that reads a value."""
+        consumer = self.consumers.get(value.name) if value is not None else None
+        if consumer is None or len(consumer.targets) > 1 or consumer.node is None or consumer.field is not None:
+            return None
+        return self.assigned.get(consumer.node.name)
 
     def _called(self, line: Assign, position: int) -> str | None:
         """What the source itself calls one result of a line."""
         if line.field is None:
             return self.assigned.get(line.node.name) if line.node is not None else None
-        names = call_names(line.node, line.frame, line.child_frame)
-        places = [self.place(_base(target), line.path or "") for target in line.targets]
-        place = places[position]
+        results = [self.nodes.get(_base(target)) for target in line.targets]
+        names = call_names(line.node, line.frame, line.child_frame, results[position])
+        places = [place(result, line.path or "") if result is not None else None for result in results]
+        at = places[position]
         if len(names) == 1:
-            place = 0 if len(line.targets) == 1 else None
+            at = 0 if len(line.targets) == 1 else None
         elif len(names) == len(line.targets) and not any(p is not None for p in places):
-            place = position
-        name = names[place] if place is not None and place < len(names) else None
+            at = position
+        name = names[at] if at is not None and at < len(names) else None
         return name if usable(name) else None
 
-    def _of_base(self, expr: object) -> list[str]:
+    def of_base(self, expr: object) -> list[str]:
         """What an op's result is called by the op: a part or another shape of an array keeps its name."""
         base = None
         while isinstance(expr, Subscript) or (isinstance(expr, Call) and _is_method(expr)):

@@ -64,17 +64,25 @@ def _naming_frame(node: Node, frame: int, elsewhere: bool) -> tuple | None:
     return None
 
 
-def call_names(node: Node | None, frame: int, child: int) -> list[str | None]:
+def call_names(node: Node | None, frame: int, child: int, result: Node | None = None) -> list[str | None]:
     """What the source calls the results of a child's call: the targets of the line that makes the call.
 
-    frame and child are the depths in the stack trace of the calling code and of the child's own.
+    frame and child are the depths in the stack trace of the calling code and of the child's own. A result that only the same
+    line reads is not what that line assigns.
     """
     trace = provenance.frames(node) if node is not None else ()
     for depth in range(min(child, len(trace)) - 1, max(frame, 0) - 1, -1):
         found = None if trace[depth].in_torch else provenance.targets(trace[depth])
         if found is not None:
-            return found
+            line = provenance.line_key(trace[depth])
+            within = result is not None and all(_line(user, depth) == line for user in result.users)
+            return [] if within else found
     return []
+
+
+def _line(node: Node, depth: int) -> tuple[str, int] | None:
+    trace = provenance.frames(node)
+    return provenance.line_key(trace[depth]) if depth < len(trace) else None
 
 
 def argument_names(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node], hints: dict[str, str]) -> list[str]:
@@ -82,7 +90,7 @@ def argument_names(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node]
 
     nodes: the FX node of each input by name. hints: what the values are called where they are made.
     """
-    names = _recorded(call, inputs, nodes)
+    names = _recorded(call, inputs, nodes, hints)
     forward = () if any(names) else provenance.forward_names(call.type_name)
     hinted = [hints.get(value.name) for value in inputs]
 
@@ -99,9 +107,14 @@ def argument_names(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node]
     return [name or f"x{position}" for position, name in enumerate(names)]
 
 
-def _recorded(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node]) -> list[str | None]:
+def _recorded(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node], hints: dict[str, str]) -> list[str | None]:
     """The parameter of forward that each input is; a part of one by the name that forward unpacks it to."""
     found = [parameter(nodes[v.name], call.path) if v.name in nodes else None for v in inputs]
+    # A part of an argument goes by the name that it was made under.
+    found = [
+        hints[v.name] if name and "." in name and usable(hints.get(v.name)) else name
+        for v, name in zip(inputs, found, strict=True)
+    ]
     whole = Counter(name.partition(".")[0] for name in found if name)
     names: list[str | None] = []
     for name in found:

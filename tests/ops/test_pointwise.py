@@ -41,6 +41,19 @@ def test_unary():
     check_table(unary("log log2 sqrt rsqrt log1p lgamma".split(), EDGES[5:]))
 
 
+def test_digamma_at_its_poles():
+    x = torch.tensor([0.0, -0.0, -1.0, -2.0, -0.5, 1.0, INF, -INF, NAN])
+    names = ["digamma", "special_digamma", "special_psi"]
+    check_table([*unary(names, x), ("aten.polygamma.default", lambda x: torch.polygamma(0, x), [x])])
+    check_table(unary(names, INTS))
+
+
+def test_exp2_keeps_its_digits_at_large_arguments():
+    x = torch.cat([torch.linspace(-120, 127, 500), EDGES])
+    check_table(unary(["exp2", "special_exp2"], x), tolerance=3e-7)
+    check_table(unary(["exp2"], INTS) + unary(["exp2"], HALF) + unary(["exp2"], BF16), tolerance=1e-2)
+
+
 def test_unary_of_integers_and_half():
     check_table(unary(OF_INTEGERS, INTS) + unary(OF_INTEGERS[:8], INTS.to(torch.int8)))
     check_table(unary("exp tanh sin abs neg rsqrt erf".split(), HALF.abs() + 0.1))
