@@ -88,7 +88,9 @@ def test_each_result_gets_the_name_that_the_source_gives_to_that_result():
     call = next(line for line in source.splitlines() if "= self.inner(" in line)
     names = [name.strip() for name in call.partition("=")[0].split(",")]
     returned = ast.unparse(method(source, "Swapped").body[-1])
-    order = ["early" if "relu" in part else "late" for part in returned.removeprefix("return ").strip("()").split(", jax")]
+    order = [
+        "early" if "relu" in part else "late" for part in returned.removeprefix("return ").strip("()").split(", jax")
+    ]
     assert names == order
 
 

@@ -70,16 +70,21 @@ def recognise(tensor: torch.Tensor) -> Affine | None:
     return Affine(sympy.Integer(int(origin)), tuple(map(sympy.Integer, steps)))
 
 
-def fold_known_values(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Follow affine arrays through graph and rewrite what is known by them. tensors: placeholders whose values are fixed."""
+def fold_known_values(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> list[sympy.Basic]:
+    """Follow affine arrays through graph and rewrite what is known by them. tensors: placeholders whose values are fixed.
+
+    Returns the conditions on sizes that keep positions within the tables that they are looked up in, where torch would raise.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Raw SymInt")  # sizes stand for themselves until they are lowered
-        _fold(graph, tensors)
+        conditions = _fold(graph, tensors)
     graph.eliminate_dead_code()
+    return conditions
 
 
-def _fold(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
+def _fold(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> list[sympy.Basic]:
     known: dict[Node, Affine] = {}
+    conditions: list[sympy.Basic] = []
     for node in list(graph.nodes):
         if node.op == "placeholder" and node.name in tensors:
             formula = recognise(tensors[node.name])
@@ -88,9 +93,27 @@ def _fold(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
         else:
             formula = None
         if formula is not None and _exact(node, formula):
-            known[node] = formula
+            # An axis of length one counts nothing, and would seem to count where it broadcasts.
+            shape = node.meta["val"].shape
+            steps = [0 if _expr(n) == 1 else step for step, n in zip(formula.steps, shape, strict=True)]
+            known[node] = Affine(formula.base, tuple(map(sympy.sympify, steps)))
         if node.op == "call_function":
+            conditions += _within(node, known)
             _rewrite(graph, node, known)
+    return conditions
+
+
+def _within(node: Node, known: Mapping[Node, Affine]) -> list[sympy.Basic]:
+    """That the positions looked up in an embedding lie in its table."""
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.name != "aten::embedding":
+        return []
+    formula, rows = known.get(node.args[1]), node.args[0].meta["val"].shape[0]
+    if formula is None or not isinstance(rows, int) or not all(step.is_nonnegative for step in formula.steps):
+        return []
+    shape = node.args[1].meta["val"].shape
+    highest = formula.base + sum(step * (_expr(n) - 1) for step, n in zip(formula.steps, shape, strict=True))
+    condition = sympy.Le(sympy.expand(highest + 1), rows)
+    return [] if condition in (sympy.true, sympy.false) else [condition]
 
 
 def _exact(node: Node, formula: Affine) -> bool:

@@ -16,7 +16,7 @@ from translator.body import Statement
 from translator.classes import Argument, Definition, Merger
 from translator.constructors import argument_names, full_call, parameter_names
 from translator.modules import CLASS, INLINE, LAYER, Array, Module, is_field_name
-from translator.tokens import is_number, tokens
+from translator.tokens import is_number, same_number, tokens
 
 _SMALL = range(2, 9)
 
@@ -29,7 +29,7 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
     for place, context in enumerate(contexts):
         column = [member.numbers[place] for member in definition.members]
         known = [value for value in column if value is not ANY.value]
-        same = all(_same(value, known[0]) for value in known)
+        same = all(same_number(value, known[0]) for value in known)
         argument = (
             _find(definition, column) if not same or (len(known) < len(column) and type(known[0]) is int) else None
         )
@@ -65,20 +65,19 @@ def _default(values: tuple) -> Any:
     """What most instances have, if that is what one expects of a layer unless told otherwise: no stride, no padding, a switch."""
     if type(values[0]) is bool:
         return False if False in values else None
-    value, count = Counter(values).most_common(1)[0]
+    value = Counter(map(repr, values)).most_common(1)[0]
+    count, value = value[1], next(v for v in values if repr(v) == value[0])
     plain = type(value) is float or value in (0, 1)
     return value if plain and count > 2 and 2 * count > len(values) else None
-
-
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
 def _find(definition: Definition, column: list) -> Argument | None:
     """An argument with the same values where both have one; it takes over the values it lacked."""
     for argument in definition.arguments:
         pairs = list(zip(argument.values, column, strict=True))
-        if all(ANY.value in (a, b) or _same(a, b) for a, b in pairs) and any(ANY.value not in (a, b) for a, b in pairs):
+        if all(ANY.value in (a, b) or same_number(a, b) for a, b in pairs) and any(
+            ANY.value not in (a, b) for a, b in pairs
+        ):
             argument.values = tuple(b if a is ANY.value else a for a, b in pairs)
             return argument
     return None
@@ -146,7 +145,7 @@ def _attribute(definition: Definition, merger: Merger, column: list) -> str | No
 def _holds(attribute: Any, number: Any) -> bool:
     """Whether an attribute is a number, or the same number for each axis, as `kernel_size=(3, 3)` is."""
     numbers = attribute if isinstance(attribute, tuple) and attribute else (attribute,)
-    return all(is_number(n) and _same(n, number) for n in numbers)
+    return all(is_number(n) and same_number(n, number) for n in numbers)
 
 
 def _contexts(definition: Definition, merger: Merger) -> Any:

@@ -7,6 +7,7 @@ array there shows becomes an argument.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import sympy
 import torch
 from torch.fx import Node
 
-from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Size, Subscript, Value, transform, walk
+from op_table.expr import Call, Expr, Name, Prelude, Size, Value, transform, walk
 from op_table.prelude.batched import batched
 from op_table.registry import Unsupported
 from translator import provenance
@@ -26,6 +27,7 @@ from translator.hierarchy import ModuleCall, is_item, is_size
 from translator.lower import Sizes, lower_node, op_name, operand_value
 from translator.modules import CLASS, INLINE, LAYER, Module
 from translator.parameters import parameter
+from translator.sizes import SizeValue, SizeWriter
 
 
 class Leaf(Value):
@@ -67,6 +69,7 @@ class Body:
     sizes: list[Size] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
+    resolve: Callable[[Any], Any] = lambda part: part  # writes a size by what the body has at hand
 
 
 class Bodies:
@@ -137,8 +140,35 @@ class Bodies:
         if call is self.tree.calls[0]:
             body.inputs = [self.operand(n) for n in self.root_inputs()]
         body.outputs = [self.operand(n) for n in call.outputs]
-        SizeResolver(self, body).run()
+        self._resolve_sizes(body)
         return body
+
+    def _resolve_sizes(self, body: Body) -> None:
+        """Write symbolic sizes as lengths of the arrays at hand. What no array of the body shows becomes an argument of it."""
+        extra: dict[sympy.Expr, SizeValue] = {}
+
+        def argument(expr: sympy.Expr) -> Expr:
+            if body.call is self.tree.calls[0]:
+                raise Unsupported(f"the size {expr} is the length of no argument's axis")
+            return extra.setdefault(
+                expr, SizeValue(f"size_{len(extra) + 1}_{expr}", Size(expr, self.sizes.value(expr)))
+            )
+
+        writer = SizeWriter(argument)
+        for value in body.inputs:
+            writer.show(value)
+        for statement in body.statements:
+            try:
+                statement.expr = transform(statement.expr, writer.resolve)
+            except Unsupported as error:
+                node = statement.node
+                op, line = (op_name(node), provenance.user_line(node)) if node is not None else ("a size", "")
+                raise UnsupportedOps([Problem(op, body.module.path, line, str(error))]) from error
+            for value in statement.targets:
+                if value is not None:
+                    writer.show(value)
+        body.sizes = [value.size_expr for value in extra.values()]
+        body.resolve = writer.resolve
 
     def _input_order(self, call: ModuleCall) -> dict[str, int]:
         """The places of a call's inputs by name: as its forward takes them, and then in the order of their first use."""
@@ -233,112 +263,6 @@ def lift(layer: Expr, ndim: int, event_ndim: int | None) -> Expr:
     if ndim == event_ndim + 1:
         return Name("jax").vmap(layer)
     return Prelude(batched)(layer) if event_ndim == 1 else Prelude(batched)(layer, event_ndim)
-
-
-class SizeResolver:
-    """Writes the symbolic sizes of one body as lengths of its arrays' axes."""
-
-    def __init__(self, bodies: Bodies, body: Body):
-        self.bodies, self.body = bodies, body
-        self.shown: dict[sympy.Expr, Expr] = {}
-        self.extra: dict[sympy.Expr, Size] = {}
-
-    def run(self) -> None:
-        for value in self.body.inputs:
-            self._show(value)
-        for statement in self.body.statements:
-            statement.expr = transform(statement.expr, self._resolve)
-            for value in statement.targets:
-                if value is not None:
-                    self._show(value)
-        self.body.sizes = list(self.extra.values())
-
-    def _show(self, value: Value) -> None:
-        for axis, size in enumerate(value.shape):
-            if isinstance(size, Size):
-                self.shown.setdefault(size.expr, Subscript(Attribute(value, "shape"), axis))
-
-    def _resolve(self, part: Any) -> Any:
-        return self._write(part.expr) if isinstance(part, Size) else part
-
-    def _write(self, expr: sympy.Expr) -> Any:
-        if expr.is_Integer:
-            return int(expr)
-        if expr.is_Float:
-            return float(expr)
-        if expr in self.shown:
-            return self.shown[expr]
-        if isinstance(expr, sympy.Symbol):
-            inverted = self._invert(expr)
-            return self._argument(expr) if inverted is None else inverted
-        name = type(expr).__name__
-        args = [self._write(arg) for arg in expr.args]
-        if isinstance(expr, sympy.Add):
-            return self._sum(expr)
-        if isinstance(expr, sympy.Mul):
-            return _fold("*", sorted(args, key=lambda a: not isinstance(a, int)))
-        if isinstance(expr, sympy.Pow) and expr.exp.is_Integer and expr.exp > 0:
-            return Operation("**", tuple(args))
-        if name == "ToFloat":
-            return Call(Name("float"), tuple(args))
-        if name in ("IntTrueDiv", "FloatTrueDiv"):
-            return Operation("/", tuple(args))
-        if name == "OpaqueUnaryFn_sqrt":
-            return Name("math").sqrt(*args)
-        if name in ("FloorDiv", "CleanDiv"):
-            return Operation("//", tuple(args))
-        if name in ("Mod", "PythonMod"):
-            return Operation("%", tuple(args))
-        if isinstance(expr, sympy.floor):
-            numerator, denominator = expr.args[0].as_numer_denom()
-            return Operation("//", (self._write(numerator), self._write(denominator)))
-        if isinstance(expr, sympy.Max) or name == "Max":
-            return Call(Name("max"), tuple(args))
-        if isinstance(expr, sympy.Min) or name == "Min":
-            return Call(Name("min"), tuple(args))
-        return self._argument(expr)
-
-    def _sum(self, expr: sympy.Expr) -> Any:
-        terms = sorted(expr.args, key=lambda t: (t.is_Integer, t.could_extract_minus_sign(), str(t)))
-        result = self._write(terms[0])
-        for term in terms[1:]:
-            if term.could_extract_minus_sign():
-                result = Operation("-", (result, self._write(-term)))
-            else:
-                result = Operation("+", (result, self._write(term)))
-        return result
-
-    def _invert(self, symbol: sympy.Symbol) -> Any:
-        """A symbol by an axis whose length is a multiple of it, plus a constant."""
-        for shown, where in list(self.shown.items()):
-            if shown.free_symbols == {symbol} and shown.is_polynomial(symbol) and sympy.degree(shown, symbol) == 1:
-                scale, offset = shown.coeff(symbol, 1), shown.coeff(symbol, 0)
-                if scale.is_Integer and offset.is_Integer and scale > 0:
-                    base = where if offset == 0 else Operation("-" if offset > 0 else "+", (where, abs(int(offset))))
-                    return base if scale == 1 else Operation("//", (base, int(scale)))
-        return None
-
-    def _argument(self, expr: sympy.Expr) -> Expr:
-        """A size that this body cannot see becomes an argument of it."""
-        if self.body.call is self.bodies.tree.calls[0]:
-            raise Unsupported(f"the size {expr} is the length of no argument's axis")
-        if expr not in self.extra:
-            self.extra[expr] = Size(expr, self.bodies.sizes.value(expr))
-        value = SizeValue(f"size_{len(self.extra)}_{expr}", self.extra[expr])
-        self.shown[expr] = value
-        return value
-
-
-class SizeValue(Value):
-    """A size that comes as an argument, a Python int."""
-
-    def __init__(self, name: str, size: Size):
-        super().__init__(name, (), np.dtype("int64"))
-        self.size_expr = size
-
-
-def _fold(symbol: str, args: list) -> Any:
-    return args[0] if len(args) == 1 else Operation(symbol, (_fold(symbol, args[:-1]), args[-1]))
 
 
 __all__ = ["Bodies", "Body", "Leaf", "SizeValue", "Statement", "lift"]

@@ -19,7 +19,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator import pytrees, stack_traces
+from translator import guards, pytrees, stack_traces
 from translator.captured import Captured
 from translator.errors import CaptureError
 from translator.functionalise import replace_in_place
@@ -76,6 +76,7 @@ def capture(
         hints=hints,
         module=source,
         class_name=type(source).__name__ if source is not None else "Model",
+        conditions=guards.conditions(program, user_inputs(graph, program), hints),
         notes=tuple(notes),
         seconds=seconds,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sympy
@@ -20,8 +20,8 @@ class Captured:
     args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
     targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
     persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
-    signature: the parameters of `forward`, or None where only a .pt2 is at hand. module: the torch module, or None then.
-    notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
+    conditions: what must hold of the dynamic sizes for the program to be what the module does. module: the torch module, or
+    None where only a .pt2 is at hand. notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
     """
 
     graph: Graph
@@ -35,6 +35,6 @@ class Captured:
     hints: Mapping[sympy.Symbol, int]
     module: torch.nn.Module | None
     class_name: str
+    conditions: tuple[sympy.Basic, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from translator.alignment import ANY, Alignment, Passed, align, own
 from translator.body import Bodies, Body, Statement
 from translator.constructors import full_call
 from translator.modules import CLASS, DICT, INLINE, LAYER, TUPLE, Array, Module
-from translator.tokens import Literal, tokens
+from translator.tokens import Literal, same_number, tokens
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Merger:
             for module in reversed(list(self.bodies.tree.walk())):
                 if module.callable and len(module.calls) > 1 and module.path:
                     first, *rest = [self.bodies.body_of(module, call) for call in module.calls]
-                    if any(align(module, first, [], module, o, frozenset(), loose=False) is None for o in rest):
+                    if not all(_same_call(module, first, other) for other in rest):
                         module.callable = False
                         changed = True
 
@@ -313,6 +313,13 @@ class Merger:
         statement.expr = Call(statement.expr.function, arguments, statement.expr.kwargs)
         statement.targets = tuple(results)
         statement.arranged = True
+
+
+def _same_call(module: Module, first: Body, other: Body) -> bool:
+    """Whether two calls of a module do the same, with the same numbers."""
+    alignment = align(module, first, [], module, other, frozenset(), loose=False)
+    mine = [t.value for s in first.statements for t in tokens(s.expr, own(module)) if isinstance(t, Literal)]
+    return alignment is not None and all(map(same_number, mine, alignment.numbers))
 
 
 def _made(body: Body) -> dict[str, Value]:

@@ -12,6 +12,7 @@ from op_table.expr import Attribute, Name, Value
 from translator import annotations, class_names, initialisers, loader
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
+from translator.errors import TranslationError
 from translator.methods import Method
 from translator.modules import CLASS, Array, Module
 from translator.outputs import Outputs
@@ -130,7 +131,9 @@ def formatted(text: str) -> str:
 def _run(command: list[str], text: str) -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"ruff could not format the emitted source: {done.stderr.strip()}\n{text}")
+        raise TranslationError(
+            f"the emitted source is no Python, which is a fault of torch2eqx: {done.stderr.strip()}\n{text}"
+        )
     return done.stdout
 
 

@@ -22,7 +22,7 @@ class Usage:
 
 def explain(captured: Captured) -> list[Usage]:
     """Every op of the simplified graph, those with problems first, then by name."""
-    root = hierarchy.build(simplify.simplify(captured), captured.class_name)
+    root = hierarchy.build(simplify.simplify(captured).graph, captured.class_name)
     bodies = Bodies(captured, modules.Module(""), Sizes(captured.hints))
     problems: tuple[Problem, ...] = ()
     try:

@@ -88,6 +88,11 @@ def _splice(graph: Graph, node: Node, inputs: list[Node], traced: torch.fx.Graph
                 return False
     if isinstance(result, Node):
         replace(node, result)
+    elif not isinstance(result, (tuple, list)):  # a number: a size that came out fixed after all
+        for user in list(node.users):
+            user.args, user.kwargs = torch.fx.node.map_arg(
+                (user.args, dict(user.kwargs)), lambda n: result if n is node else n
+            )
     else:
         for user in list(node.users):
             replace(user, result[user.args[1]])

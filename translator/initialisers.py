@@ -14,7 +14,7 @@ from translator.classes import Argument, Definition
 from translator.constants import formula
 from translator.constructors import full_call, short_call
 from translator.modules import CLASS, DICT, INLINE, LAYER, TUPLE, Array, Module
-from translator.tokens import replace_numbers
+from translator.tokens import replace_numbers, same_number
 
 if TYPE_CHECKING:
     from translator.codegen import File
@@ -262,7 +262,7 @@ def _shape(shape: tuple) -> Any:
 
 def _is_default(argument: Argument, value: Any) -> bool:
     """Whether an argument goes without saying, or was given by position."""
-    return argument.default is None or type(value) is type(argument.default) and value == argument.default
+    return argument.default is None or same_number(value, argument.default)
 
 
 def _nothing(entry: Module | Array) -> bool:

@@ -92,10 +92,20 @@ def _resampled(captured: Captured, name: str, lengths: Mapping[sympy.Symbol, int
     fresh = []
     for leaf, node in zip(leaves, nodes, strict=True):
         if isinstance(leaf, torch.Tensor):
-            leaf = _sample(leaf.detach(), [_length(size, lengths) for size in node.meta["val"].shape], generator)
+            shape = [_length(size, lengths) for size in node.meta["val"].shape]
+            leaf = _sample(leaf.detach(), shape, generator, _rows(node))
         fresh.append(leaf)
     args, kwargs = pytree.tree_unflatten(fresh, structure)
     return Case(name, args, kwargs)
+
+
+def _rows(node: torch.fx.Node) -> int | None:
+    """How many rows the embedding has that an input is looked up in: all of them are to be seen, whatever the example holds."""
+    for user in node.users:
+        if user.target is torch.ops.aten.embedding.default and user.args[1] is node:
+            rows = user.args[0].meta["val"].shape[0]
+            return rows if isinstance(rows, int) else None
+    return None
 
 
 def _length(size: Any, lengths: Mapping[sympy.Symbol, int]) -> int | None:
@@ -104,10 +114,12 @@ def _length(size: Any, lengths: Mapping[sympy.Symbol, int]) -> int | None:
     return int(expr.xreplace(dict(lengths))) if expr is not None and lengths else None
 
 
-def _sample(example: torch.Tensor, shape: list[int | None], generator: torch.Generator) -> torch.Tensor:
-    """Values like the example's, of another shape.
+def _sample(
+    example: torch.Tensor, shape: list[int | None], generator: torch.Generator, rows: int | None = None
+) -> torch.Tensor:
+    """Values like the example's, of another shape. rows: the length of the table that they are indices into, if they are.
 
-    Integers are drawn from its range, floats with its mean and spread within its range. What may be a mask (booleans, at most
+    Other integers are drawn from its range, floats with its mean and spread within its range. What may be a mask (booleans, at most
     two values, infinities) keeps its rows: they are repeated to the new lengths, and shuffled along the first axis.
     """
     for axis, length in enumerate(shape):
@@ -123,7 +135,7 @@ def _sample(example: torch.Tensor, shape: list[int | None], generator: torch.Gen
     )
     if mask or len(torch.unique(example)) <= 2 and example.numel() > 2:
         return example[torch.randperm(len(example), generator=generator)] if example.ndim else example.clone()
-    low, high = example.min(), example.max()
+    low, high = (example.min(), example.max()) if rows is None else (torch.tensor(0), torch.tensor(rows - 1))
     if not example.is_floating_point():
         return torch.randint(int(low), int(high) + 1, example.shape, generator=generator, dtype=example.dtype)
     wide = example.double()

@@ -43,6 +43,8 @@ class Sizes:
         if not isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             return size
         expr = sympy.sympify(size.node.expr)
+        if isinstance(size, torch.SymBool):
+            raise Unsupported(f"whether {expr} holds is used as a value: compare the lengths outside of the module")
         if expr.is_Integer:
             return int(expr)
         missing = expr.free_symbols - self.hints.keys()

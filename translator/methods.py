@@ -48,7 +48,9 @@ class Method:
     def _source(self, roll: bool) -> str:
         definition = self.definition
         lines = self._lines()
-        after: list[Any] = [self.file.outputs.expression(self.bodies)] if self.is_root else [tuple(definition.outputs)]
+        after: list[Any] = [tuple(definition.outputs)]
+        if self.is_root:
+            after = [transform(self.file.outputs.expression(self.bodies), self.body.resolve)]
         self._name_nothings(lines)
         after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)

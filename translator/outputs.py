@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import inspect
 import keyword
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sympy
 import torch
 from torch.export.graph_signature import OutputKind
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from op_table.expr import Call, Name, Value, values
-from translator import annotations
+from op_table.registry import Unsupported
+from translator import annotations, guards
 from translator.body import Bodies
 from translator.capture import user_inputs
 from translator.captured import Captured
@@ -54,8 +57,9 @@ class Parameter:
 class Outputs:
     """Reads the root's inputs and outputs from the exported program's own record of them."""
 
-    def __init__(self, captured: Captured):
-        self.captured = captured
+    def __init__(self, captured: Captured, conditions: tuple[sympy.Basic, ...] = ()):
+        """conditions: what must hold of the lengths of the arguments."""
+        self.captured, self.conditions = captured, conditions
         self.graph_output = next(n for n in captured.graph.nodes if n.op == "output")
         self.containers: dict[tuple[type, tuple[str, ...]], Container] = {}
         kinds = [spec.kind for spec in captured.program.graph_signature.output_specs]
@@ -97,7 +101,10 @@ class Outputs:
 
         def leaf() -> Any:
             part = next(leaves)
-            return bodies.result(part) if isinstance(part, Node) else part
+            try:
+                return bodies.result(part) if isinstance(part, Node) else part
+            except Unsupported as error:
+                raise TranslationError(f"the module returns what cannot be translated: {error}") from error
 
         return self._build(self.spec, leaf)
 
@@ -115,6 +122,10 @@ class Outputs:
         if spec.type is list:
             return parts
         names = _field_names(spec) or _keys(spec)
+        if len({type(name) for name in names or ()}) > 1:
+            raise TranslationError(
+                f"the module returns a dict with keys of several types ({names}), which JAX cannot sort"
+            )
         if names is not None and len(names) == len(parts):
             return dict(zip(names, parts, strict=True))
         raise TranslationError(f"the module returns a {spec.type.__name__}, of which the emitted file has no equal")
@@ -135,7 +146,7 @@ class Outputs:
         if container is not None:
             return container.name
         if spec.type is tuple:
-            return f"tuple[{', '.join(parts)}]"
+            return f"tuple[{', '.join(parts) or '()'}]"
         kinds = " | ".join(dict.fromkeys(parts)) or "None"
         return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
 
@@ -154,7 +165,7 @@ class Outputs:
                 return container.name
             kinds = " | ".join(dict.fromkeys(parts)) or "None"
             if spec.type is tuple:
-                return f"tuple[{', '.join(parts)}]"
+                return f"tuple[{', '.join(parts) or '()'}]"
             return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
 
         visit(self.spec)
@@ -248,12 +259,17 @@ class Outputs:
                     return None
                 if not isinstance(value, (bool, int, float, str, type(None))):
                     raise TranslationError(f"the argument {text} is a {type(value).__name__}, which cannot be baked in")
-                checks.append((text, repr(value)))
-                return repr(value)
+                checks.append((_differs(text, value), f"{text}={value!r}"))
+                return _literal(value)
             if spec.type is type(None):
-                checks.append((text, "None"))
+                checks.append((f"{text} is not None", f"{text}=None"))
                 return "None"
             names = _field_names(spec) or _keys(spec)
+            if spec.type in (tuple, list):
+                items = len(_specs(spec))
+                checks.append((f"len({text}) != {items}", f"{items} items in {text}"))
+            elif spec.type in (dict, OrderedDict, defaultdict):
+                checks.append((f"set({text}) != {set_text(names or [])}", f"{text} with the keys {names}"))
             for position, child in enumerate(_specs(spec)):
                 inner = names[position] if names is not None else position
                 attribute = _field_names(spec) is not None
@@ -291,14 +307,37 @@ class Outputs:
         return texts
 
     def argument_checks(self, file: File) -> list[str]:
-        """Lines that refuse another value of a baked argument."""
+        """Lines that refuse another value of a baked argument, and lengths that the translation does not stand for."""
         lines = []
         for parameter in self.parameters_read:
-            for text, value in parameter.checks:
-                test = f"{text} is not {value}" if value in ("None", "True", "False") else f"{text} != {value}"
-                message = f"translated with {text}={value}"
-                lines += [f"    if {test}:", f"        raise ValueError({message!r})"]
-        return lines
+            for test, wanted in parameter.checks:
+                lines += [f"    if {test}:", f"        raise ValueError({f'translated with {wanted}'!r})"]
+        nodes = [node for node in self.leaves_in if isinstance(node.meta.get("val"), torch.Tensor)]
+        named = list(zip(self.input_names, nodes, strict=True))
+        return lines + guards.lines(named, self.conditions, file.printer(str).text, file.dims.text)
+
+
+def _differs(text: str, value: Any) -> str:
+    """The test that an argument is another value than a baked one: 3.0 is not 3, nor is -0.0 what 0.0 is."""
+    if value is None or isinstance(value, bool):
+        return f"{text} is not {value}"
+    if isinstance(value, str):
+        return f"{text} != {value!r}"
+    kind = type(value).__name__
+    if isinstance(value, float) and (value == 0 or math.isnan(value)):
+        return f"not isinstance({text}, float) or repr({text}) != {repr(value)!r}"
+    return f"not isinstance({text}, {kind}) or {text} != {_literal(value)}"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "math.nan" if math.isnan(value) else "math.inf" if value > 0 else "-math.inf"
+    return repr(value)
+
+
+def set_text(names: list) -> str:
+    """A set of keys as code."""
+    return f"{{{', '.join(map(repr, names))}}}" if names else "set()"
 
 
 def _specs(spec: Any) -> list:

@@ -21,7 +21,8 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
     """
     stage = progress or (lambda name: None)
     stage("simplify")
-    graph = simplify.simplify(captured)
+    simplified = simplify.simplify(captured)
+    graph = simplified.graph
     stage("hierarchy")
     root_type = type(captured.module) if captured.module is not None else None
     root = hierarchy.build(graph, f"{root_type.__module__}.{root_type.__qualname__}" if root_type else "Model")
@@ -38,7 +39,7 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
     leaves = {array.fqn for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)}
     tied = tied_names(captured, leaves)
     unused = unused_patterns(captured, leaves | set(tied))
-    file = codegen.File(program, Outputs(captured), root.type_name, tied, unused)
+    file = codegen.File(program, Outputs(captured, simplified.conditions), root.type_name, tied, unused)
     source = file.text()
     class_of = {path: definition.name for path, definition in program.of.items()}
     return Emitted(

@@ -56,7 +56,9 @@ def _fill(node: Node) -> Any:
         return torch.tensor(_FILLED[name], dtype=value.dtype).item()
     position = {"full": 1, "full_like": 1, "new_full": 2, "scalar_tensor": 0}[name]
     fill = node.args[position] if len(node.args) > position else node.kwargs.get("fill_value")
-    return fill if isinstance(fill, (bool, int, float)) else None
+    if not isinstance(fill, (bool, int, float)):
+        return None
+    return float(fill) if value.dtype.is_floating_point else torch.tensor(fill).to(value.dtype).item()
 
 
 def _is_array(part: Any) -> bool:

@@ -6,8 +6,10 @@ Every pass leaves the graph computing the same values; each node's recorded valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import sympy
 import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
@@ -48,13 +50,22 @@ _BROADCASTING = {
 }  # fmt: skip
 
 
-def simplify(captured: Captured) -> Graph:
-    """Run every pass over a captured graph, in place, and return it."""
+@dataclass(frozen=True)
+class Simplified:
+    """The graph after all passes, and the conditions on sizes under which it computes what it did before and torch does."""
+
+    graph: Graph
+    conditions: tuple[sympy.Basic, ...]
+
+
+def simplify(captured: Captured) -> Simplified:
+    """Run every pass over a captured graph, in place."""
     graph = captured.graph
+    conditions = [*captured.conditions, *kept_axes(graph)]
     drop_checks(graph)
     drop_identities(graph)
     drop_repeats(graph)
-    fold_known_values(graph, known_tensors(captured))
+    conditions += fold_known_values(graph, known_tensors(captured))
     decompose_unknown(graph)
     fold_scalars(graph, known_tensors(captured))
     drop_identities(graph)
@@ -65,7 +76,7 @@ def simplify(captured: Captured) -> Graph:
     extend_concatenations(graph)
     lift_joins(graph)
     graph.eliminate_dead_code()
-    return graph
+    return Simplified(graph, tuple(dict.fromkeys(conditions)))
 
 
 def known_tensors(captured: Captured) -> Mapping[str, torch.Tensor]:
@@ -98,6 +109,18 @@ def same_shape(a: tuple, b: tuple) -> bool:
         return size.node.expr if isinstance(size, torch.SymInt) else size
 
     return len(a) == len(b) and all(expr(m) == expr(n) for m, n in zip(a, b, strict=True))
+
+
+def kept_axes(graph: Graph) -> list[sympy.Basic]:
+    """That no axis that torch.export took for longer than one is one where torch would squeeze it."""
+    conditions = []
+    for node in graph.nodes:
+        if packet(node) == "squeeze" and isinstance(node.args[0], Node):
+            shape = node.args[0].meta["val"].shape
+            dims = node.args[1] if len(node.args) > 1 else range(len(shape))
+            sizes = [shape[dim] for dim in ([dims] if isinstance(dims, int) else dims)]
+            conditions += [sympy.Ne(size.node.expr, 1) for size in sizes if isinstance(size, torch.SymInt)]
+    return [condition for condition in conditions if condition is not sympy.true]
 
 
 def drop_checks(graph: Graph) -> None:
@@ -134,9 +157,13 @@ def _is_identity(node: Node, name: str) -> bool:
 def join_reshapes(graph: Graph) -> None:
     """A reshape that nothing but another reshape of the same module reads is taken out."""
     for node in graph.nodes:
-        inner = node.args[0] if packet(node) in _RESHAPES else None
+        inner = node.args[0] if packet(node) in _RESHAPES and node.target is not aten.view.dtype else None
         while isinstance(inner, Node) and packet(inner) in {*_RESHAPES, "flatten", "unflatten"}:
-            if len(inner.users) > 1 or _module(inner) != _module(node):
+            if (
+                len(inner.users) > 1
+                or _module(inner) != _module(node)
+                or inner.meta["val"].dtype != node.meta["val"].dtype
+            ):
                 break
             inner = inner.args[0]
             node.args = (inner, *node.args[1:])
@@ -205,7 +232,10 @@ def _broadcasts(user: Node, old: Node, new: Node) -> bool:
         return mask is old and old not in user.args[:3]
     if name not in _BROADCASTING:
         return False
-    shapes = [(new if a is old else a).meta["val"].shape for a in user.args if isinstance(a, Node) and _is_tensor(a)]
+    values = [(new if a is old else a).meta["val"] for a in user.args if isinstance(a, Node) and _is_tensor(a)]
+    if not new.meta["val"].ndim and len({value.dtype for value in values}) > 1:
+        return False  # an array without axes takes less part in the promotion of dtypes
+    shapes = [value.shape for value in values]
     return same_shape(_broadcast(shapes), user.meta["val"].shape)
 
 

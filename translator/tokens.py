@@ -36,6 +36,11 @@ def is_number(part: Any) -> bool:
     return isinstance(part, (bool, int, float))
 
 
+def same_number(a: Any, b: Any) -> bool:
+    """Whether two numbers are the same to the letter: 1 is not True, 0.0 is not -0.0, and NaN is NaN."""
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
 def tokens(part: Any, own: Callable[[Value], str | None]) -> Iterator[Any]:
     """The tokens of an expression, parents first. own gives the path below the class of a value that is its own, or None."""
     if isinstance(part, Value):

@@ -245,6 +245,8 @@ class BertModel(eqx.Module):
     def __call__(
         self, input_ids: Int[Array, "batch seq"], attention_mask: Int[Array, "batch seq"]
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        if input_ids.shape[1] > 40:
+            raise ValueError("translated for input_ids.shape[1] <= 40")
         attention_mask = attention_mask.astype(bool)[:, None, None]
         encoder_outputs = self.encoder(self.embeddings(input_ids), attention_mask)
         return BaseModelOutputWithPoolingAndCrossAttentions(

@@ -111,9 +111,9 @@ class GPT2Attention(eqx.Module):
         Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq 32"]
     ]:
         batch, seq, _ = hidden_states.shape
-        parts, hidden_states, parts_2 = jnp.split(self.c_attn(hidden_states), 3, axis=2)
-        key_states = hidden_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
-        value_states = parts_2.reshape(batch, seq, -1, 8).swapaxes(1, 2)
+        parts, key_states, value_states = jnp.split(self.c_attn(hidden_states), 3, axis=2)
+        key_states = key_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
+        value_states = value_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
         query_states = parts.reshape(batch, seq, -1, 8).swapaxes(1, 2)
         attn_output = scaled_dot_product_attention(
             query_states, key_states, value_states, attention_mask
@@ -196,6 +196,10 @@ class GPT2Model(eqx.Module):
     def __call__(
         self, input_ids: Int[Array, "batch seq"], attention_mask: Int[Array, "batch seq_2"]
     ) -> BaseModelOutputWithPastAndCrossAttentions:
+        if attention_mask.shape[1] != input_ids.shape[1]:
+            raise ValueError("translated for attention_mask.shape[1] == input_ids.shape[1]")
+        if input_ids.shape[1] > 40:
+            raise ValueError("translated for input_ids.shape[1] <= 40")
         position_ids = jnp.arange(input_ids.shape[1])
         attention_mask = attention_mask.astype(bool)[:, None, None]
         causal_mask = (position_ids <= position_ids[None, None, :, None]) & attention_mask

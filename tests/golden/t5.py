@@ -122,9 +122,13 @@ class T5EncoderAttention(eqx.Module):
             relative_position = context_position - context_position[:, None]
             relative_position_2 = jnp.abs(relative_position)
             is_small = relative_position_2 < 8
-            x = jnp.log(relative_position_2.astype(jnp.float32) / 8) / 2.772588722239781 * 8
-            relative_position_if_large = jnp.minimum(x.astype(int) + 8, 15)
-            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large)
+            relative_position_if_large = (
+                jnp.log(relative_position_2.astype(jnp.float32) / 8) / 2.772588722239781 * 8
+            )
+            relative_position_if_large_2 = jnp.minimum(
+                relative_position_if_large.astype(int) + 8, 15
+            )
+            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large_2)
             relative_buckets = (relative_position > 0).astype(int) * 16 + chosen
             position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
                 2, 0, 1
@@ -225,10 +229,8 @@ class T5EncoderBlock(eqx.Module):
         attention_mask: Bool[Array, "batch 1 seq seq"],
         position_bias: Float[Array, "4 seq seq"] | None = None,
     ) -> tuple[Float[Array, "4 seq seq"], Float[Array, "batch seq 32"]]:
-        self_attn_position_bias, hidden_states = self.layer[0](
-            hidden_states, attention_mask, position_bias
-        )
-        return self_attn_position_bias, self.layer[1](hidden_states)
+        position_bias, hidden_states = self.layer[0](hidden_states, attention_mask, position_bias)
+        return position_bias, self.layer[1](hidden_states)
 
 
 class T5EncoderStack(eqx.Module):
@@ -247,18 +249,18 @@ class T5EncoderStack(eqx.Module):
 
     def __call__(
         self,
-        weight: Float[Array, "99 32"],
         input_ids: Int[Array, "batch seq"],
         attention_mask: Int[Array, "batch seq"],
+        weight: Float[Array, "99 32"],
     ) -> Float[Array, "batch seq 32"]:
         batch, seq = input_ids.shape
         attention_mask = attention_mask.astype(bool)[:, None, None]
         attention_mask = jnp.broadcast_to(attention_mask, (batch, 1, seq, seq))
         hidden_states = weight[input_ids]
-        self_attention_position_bias = None
+        position_bias = None
         for layer_module in self.block:
-            self_attention_position_bias, hidden_states = layer_module(
-                hidden_states, attention_mask, self_attention_position_bias
+            position_bias, hidden_states = layer_module(
+                hidden_states, attention_mask, position_bias
             )
         return self.final_layer_norm(hidden_states)
 
@@ -301,9 +303,13 @@ class T5DecoderSelfAttention(eqx.Module):
             context_position = jnp.arange(seq_2)
             relative_position = -jnp.minimum(context_position - context_position[:, None], 0)
             is_small = relative_position < 16
-            x = jnp.log(relative_position.astype(jnp.float32) / 16) / 2.0794415416798357 * 16
-            relative_position_if_large = jnp.minimum(x.astype(int) + 16, 31)
-            relative_buckets = jnp.where(is_small, relative_position, relative_position_if_large)
+            relative_position_if_large = (
+                jnp.log(relative_position.astype(jnp.float32) / 16) / 2.0794415416798357 * 16
+            )
+            relative_position_if_large_2 = jnp.minimum(
+                relative_position_if_large.astype(int) + 16, 31
+            )
+            relative_buckets = jnp.where(is_small, relative_position, relative_position_if_large_2)
             position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
                 2, 0, 1
             )
@@ -365,12 +371,12 @@ class T5EncDecAttention(eqx.Module):
     def __call__(
         self,
         hidden_states: Float[Array, "batch seq_2 32"],
-        key_value_states: Float[Array, "batch seq 32"],
         mask: Bool[Array, "batch 1 seq_2 seq"],
+        key_value_states: Float[Array, "batch seq 32"],
     ) -> tuple[
         Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq_2 32"]
     ]:
-        seq = key_value_states.shape[1]
+        seq = mask.shape[3]
         batch, seq_2, _ = hidden_states.shape
         query_states = batched(self.q)(hidden_states).reshape(batch, seq_2, -1, 8).swapaxes(1, 2)
         key_states = batched(self.k)(key_value_states).reshape(batch, seq, -1, 8).swapaxes(1, 2)
@@ -403,7 +409,7 @@ class T5LayerCrossAttention(eqx.Module):
     ]:
         normed_hidden_states = self.layer_norm(hidden_states)
         key_states, value_states, attention_output = self.EncDecAttention(
-            normed_hidden_states, key_value_states, attention_mask
+            normed_hidden_states, attention_mask, key_value_states
         )
         return key_states, value_states, hidden_states + attention_output
 
@@ -438,7 +444,7 @@ class T5DecoderBlock(eqx.Module):
         Float[Array, "batch 4 seq 8"],
         Float[Array, "batch seq_2 32"],
     ]:
-        key_states, value_states, self_attn_position_bias, hidden_states = self.layer[0](
+        key_states, value_states, position_bias, hidden_states = self.layer[0](
             hidden_states, attention_mask, position_bias
         )
         key_states_2, value_states_2, hidden_states = self.layer[1](
@@ -447,7 +453,7 @@ class T5DecoderBlock(eqx.Module):
         return (
             key_states,
             value_states,
-            self_attn_position_bias,
+            position_bias,
             key_states_2,
             value_states_2,
             self.layer[2](hidden_states),
@@ -470,10 +476,10 @@ class T5DecoderStack(eqx.Module):
 
     def __call__(
         self,
-        weight: Float[Array, "99 32"],
         input_ids: Int[Array, "batch seq_2"],
-        encoder_attention_mask: Int[Array, "batch seq"],
         encoder_hidden_states: Float[Array, "batch seq 32"],
+        encoder_attention_mask: Int[Array, "batch seq"],
+        weight: Float[Array, "99 32"],
     ) -> tuple[
         list[Float[Array, "batch 4 seq_2 8"]],
         list[Float[Array, "batch 4 seq_2 8"]],
@@ -481,35 +487,29 @@ class T5DecoderStack(eqx.Module):
         list[Float[Array, "batch 4 seq 8"]],
         Float[Array, "batch seq_2 32"],
     ]:
-        seq = encoder_attention_mask.shape[1]
         batch, seq_2 = input_ids.shape
         q_arange = jnp.arange(seq_2)
         attention_mask = q_arange <= q_arange[None, None, :, None]
         attention_mask = jnp.broadcast_to(attention_mask, (batch, 1, seq_2, seq_2))
         encoder_attention_mask = encoder_attention_mask.astype(bool)[:, None, None]
         encoder_extended_attention_mask = jnp.broadcast_to(
-            encoder_attention_mask, (batch, 1, seq_2, seq)
+            encoder_attention_mask, (batch, 1, seq_2, encoder_hidden_states.shape[1])
         )
         hidden_states = weight[input_ids]
-        self_attention_position_bias = None
+        position_bias = None
         all_key_states = []
         all_value_states = []
         all_key_states_2 = []
         all_value_states_2 = []
         for layer_module in self.block:
-            (
-                key_states,
-                value_states,
-                self_attention_position_bias,
-                key_states_2,
-                value_states_2,
-                hidden_states,
-            ) = layer_module(
-                hidden_states,
-                attention_mask,
-                encoder_hidden_states,
-                encoder_extended_attention_mask,
-                self_attention_position_bias,
+            key_states, value_states, position_bias, key_states_2, value_states_2, hidden_states = (
+                layer_module(
+                    hidden_states,
+                    attention_mask,
+                    encoder_hidden_states,
+                    encoder_extended_attention_mask,
+                    position_bias,
+                )
             )
             all_key_states.append(key_states)
             all_value_states.append(value_states)
@@ -543,9 +543,9 @@ class T5ForConditionalGeneration(eqx.Module):
         attention_mask: Int[Array, "batch seq"],
         decoder_input_ids: Int[Array, "batch seq_2"],
     ) -> Seq2SeqLMOutput:
-        encoder_outputs = self.encoder(self.lm_head.weight, input_ids, attention_mask)
+        encoder_outputs = self.encoder(input_ids, attention_mask, self.lm_head.weight)
         all_key_states, all_value_states, all_key_states_2, all_value_states_2, hidden_states = (
-            self.decoder(self.lm_head.weight, decoder_input_ids, attention_mask, encoder_outputs)
+            self.decoder(decoder_input_ids, encoder_outputs, attention_mask, self.lm_head.weight)
         )
         lm_logits = batched(self.lm_head)(hidden_states * 0.1767766952966369)
         return Seq2SeqLMOutput(

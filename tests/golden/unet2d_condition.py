@@ -193,10 +193,10 @@ class Attention2(eqx.Module):
     ) -> Float[Array, "batch _ 32"]:
         batch = hidden_states.shape[0]
         query = batched(self.to_q)(hidden_states).reshape(batch, -1, 8, 4).swapaxes(1, 2)
-        x = batched(self.to_k)(encoder_hidden_states).reshape(batch, -1, 8, 4)
-        encoder_hidden_states = batched(self.to_v)(encoder_hidden_states).reshape(batch, -1, 8, 4)
-        value = encoder_hidden_states.swapaxes(1, 2)
-        hidden_states = scaled_dot_product_attention(query, x.swapaxes(1, 2), value)
+        hidden_states = batched(self.to_k)(encoder_hidden_states).reshape(batch, -1, 8, 4)
+        value = batched(self.to_v)(encoder_hidden_states).reshape(batch, -1, 8, 4)
+        value = value.swapaxes(1, 2)
+        hidden_states = scaled_dot_product_attention(query, hidden_states.swapaxes(1, 2), value)
         return batched(self.to_out[0])(hidden_states.swapaxes(1, 2).reshape(batch, -1, 32))
 
 
@@ -334,10 +334,10 @@ class CrossAttnUpBlock2D(eqx.Module):
 
     def __call__(
         self,
-        sample: Float[Array, "batch 64 _ _"],
+        res_hidden_states_tuple: Float[Array, "batch 16 _ _"],
         temb: Float[Array, "batch 64"],
         encoder_hidden_states: Float[Array, "batch seq 24"],
-        res_hidden_states_tuple: Float[Array, "batch 16 _ _"],
+        sample: Float[Array, "batch 64 _ _"],
     ) -> Float[Array, "batch 32 _ _"]:
         hidden_states = self.attentions[0](self.resnets[0](sample, temb), encoder_hidden_states)
         hidden_states = jnp.concatenate([hidden_states, res_hidden_states_tuple], axis=1)
@@ -359,14 +359,11 @@ class UpBlock2D(eqx.Module):
 
     def __call__(
         self,
-        sample: Float[Array, "batch 48 _ _"],
+        sample: Float[Array, "batch 16 height width"],
         temb: Float[Array, "batch 64"],
-        res_hidden_states_tuple: Float[Array, "batch 16 height width"],
+        x: Float[Array, "batch 48 _ _"],
     ) -> Float[Array, "batch 16 _ _"]:
-        hidden_states = self.resnets[0](sample, temb)
-        return self.resnets[1](
-            jnp.concatenate([hidden_states, res_hidden_states_tuple], axis=1), temb
-        )
+        return self.resnets[1](jnp.concatenate([self.resnets[0](x, temb), sample], axis=1), temb)
 
 
 class UNetMidBlock2DCrossAttn(eqx.Module):
@@ -429,14 +426,30 @@ class UNet2DConditionModel(eqx.Module):
         timestep: Int[Array, " batch"],
         encoder_hidden_states: Float[Array, "batch seq 24"],
     ) -> UNet2DConditionOutput:
+        if sample.shape[2] % 2 != 0:
+            raise ValueError("translated for sample.shape[2] % 2 == 0")
+        if sample.shape[3] % 2 != 0:
+            raise ValueError("translated for sample.shape[3] % 2 == 0")
+        if sample.shape[0] >= 64:
+            raise ValueError("translated for sample.shape[0] < 64")
+        if (
+            64
+            * sample.shape[0]
+            * ((sample.shape[2] - 1) // 2 + 1)
+            * ((sample.shape[3] - 1) // 2 + 1)
+            > 2147483648
+        ):
+            raise ValueError(
+                "translated for 64 * sample.shape[0] * ((sample.shape[2] - 1) // 2 + 1) * ((sample.shape[3] - 1) // 2 + 1) <= 2147483648"
+            )
         emb = self.time_embedding(self.time_proj(timestep))
         sample = jax.vmap(self.conv_in)(sample)
         hidden_states, sample_2 = self.down_blocks[0](sample, emb)
         down_blocks = self.down_blocks[1](sample_2, emb, encoder_hidden_states)
         mid_block = self.mid_block(down_blocks, emb, encoder_hidden_states)
         sample_3 = jnp.concatenate([mid_block, down_blocks], axis=1)
-        up_blocks = self.up_blocks[0](sample_3, emb, encoder_hidden_states, sample_2)
-        sample = self.up_blocks[1](jnp.concatenate([up_blocks, hidden_states], axis=1), emb, sample)
+        up_blocks = self.up_blocks[0](sample_2, emb, encoder_hidden_states, sample_3)
+        sample = self.up_blocks[1](sample, emb, jnp.concatenate([up_blocks, hidden_states], axis=1))
         return UNet2DConditionOutput(
             sample=jax.vmap(self.conv_out)(jax.nn.silu(jax.vmap(self.conv_norm_out)(sample)))
         )

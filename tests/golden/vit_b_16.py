@@ -194,6 +194,8 @@ class VisionTransformer(eqx.Module):
         self.heads = HeadsSequential(key=k4)
 
     def __call__(self, x: Float[Array, "batch 3 64 64"]) -> Float[Array, "batch 10"]:
+        if x.shape[2:] != (64, 64):
+            raise ValueError("x must be of shape (batch, 3, 64, 64)")
         batch = x.shape[0]
         x = jax.vmap(self.conv_proj)(x).reshape(batch, 768, 16).swapaxes(1, 2)
         batch_class_token = jnp.broadcast_to(self.class_token, (batch, 1, 768))
