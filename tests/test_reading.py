@@ -284,3 +284,21 @@ class Counted(nn.Module):
 def test_lengths_of_an_earlier_translation_do_not_matter(length):
     """The symbols of two translations are the same, and what they stand for is not."""
     emitted(Counted(), torch.randn(2, length))
+
+
+class Stages(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh()) for _ in range(3)))
+
+    def forward(self, x):
+        return self.block(x) + x
+
+
+def test_the_item_of_a_loop_keeps_its_name_as_long_as_it_is_read():
+    source = emitted(Stages(), torch.randn(3, 4))
+    loop = next(node for node in ast.walk(method(source, "Stages")) if isinstance(node, ast.For))
+    assigned = {
+        n.id for n in ast.walk(ast.Module(loop.body, [])) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    assert loop.target.id not in assigned

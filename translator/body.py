@@ -120,7 +120,8 @@ class Bodies:
         value = self.operand(node)
         if not isinstance(value, Value) or not self._is_constant(value):
             return value
-        return self._constant(value)
+        expr = self._constant(value)  # numpy's where code computes with it; what is returned is an array of JAX's
+        return transform(expr, lambda part: Name("jnp") if isinstance(part, Name) and part.text == "np" else part)
 
     def body(self, module: Module, call: ModuleCall) -> Body:
         """The body of one call of a class, its sizes resolved."""

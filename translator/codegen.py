@@ -102,11 +102,12 @@ class File:
 
     def _class(self, definition: Definition) -> str:
         init = initialisers.Initialiser(self, definition)
+        constructor = init.source()
         parts = [
             annotations.class_docstring(definition, self.program.root.type_name),
             *init.fields(),
             "",
-            init.source(),
+            constructor,
         ]
         if definition.body is not None:
             parts += ["", Method(self, definition).source()]

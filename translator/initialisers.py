@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Initialiser:
         self._find_array_places(self.module, iter(definition.places))
         self.position = 0
         self.keys = 0
+        self.runs: dict[str, list[int]] = {}
 
     def _find_array_places(self, entry: Module, places: Iterator[Any]) -> None:
         for child in entry.entries.values():
@@ -85,6 +87,15 @@ class Initialiser:
             return f"dict[str, {types[0] if len(set(types)) == 1 else 'Any'}]"
         if len(types) > 1 and len(set(types)) == 1:
             return f"tuple[{types[0]}, ...]"
+        runs = self.runs.get(entry.path, [1] * len(types))
+        if max(runs) > 1:
+            starts = itertools.accumulate(runs, initial=0)
+            types = [
+                f"*tuple[{types[at]}, ...]" if run > 1 else types[at] for run, at in zip(runs, starts, strict=False)
+            ]
+            if sum(run > 1 for run in runs) > 1:  # a tuple's type has room for one part of any length
+                plain = dict.fromkeys(text.removeprefix("*tuple[").removesuffix(", ...]") for text in types)
+                return f"tuple[{' | '.join(plain)}, ...]"
         return f"tuple[{', '.join(types)}]"
 
     def _dims(self, array: Array) -> str:
@@ -187,15 +198,17 @@ class Initialiser:
         if entry.kind == TUPLE and (repeated := self._repeated(children, name)) is not None:
             return repeated
         if entry.kind == TUPLE:
-            return f"({', '.join(self._runs(children, name))}{',' if len(children) == 1 else ''})"
+            items, self.runs[entry.path] = self._runs(children, name)
+            return f"({', '.join(items)}{',' if len(children) == 1 else ''})"
         built = [self._build(child, child_name) for child_name, child in _named_children(entry)]
         if entry.kind == DICT:
             return "{" + ", ".join(f"{n!r}: {b}" for (n, _), b in zip(_named_children(entry), built, strict=True)) + "}"
         raise AssertionError(f"{entry.path} is no container")
 
-    def _runs(self, children: list, name: str) -> list[str]:
-        """The items of a tuple; three or more equal ones in a row as a comprehension."""
+    def _runs(self, children: list, name: str) -> tuple[list[str], list[int]]:
+        """The items of a tuple, three or more equal ones in a row as a comprehension; and how many each stands for."""
         items: list[str] = []
+        counts: list[int] = []
         while children:
             for count in range(len(children), 2, -1):
                 repeated = self._repeated(children[:count], name)
@@ -205,8 +218,9 @@ class Initialiser:
             else:
                 count = 1
                 items.append(self._build(children[0], name))
+            counts.append(count)
             children = children[count:]
-        return items
+        return items, counts
 
     def _repeated(self, children: list, name: str) -> str | None:
         """A tuple of equal children as a comprehension."""

@@ -10,6 +10,7 @@ from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, 
 from translator import provenance
 from translator.classes import Given
 from translator.lines import Assign, For, If, Line, reads
+from translator.loops import ItemLeaf
 from translator.parameters import place
 from translator.source_names import PLAIN, RESERVED, call_names, usable
 
@@ -80,10 +81,12 @@ class Namer:
             if isinstance(line, (For, If)):
                 self._measure(line.lines)
                 self.clock += 1
-                for value in reads(line):
+                for value in (*reads(line), *(line.items if isinstance(line, For) else ())):
                     self.last[value.name] = max(self.clock, self.last.get(value.name, 0))
             else:
                 for value in reads(line):
+                    if isinstance(value, ItemLeaf):
+                        self.last[value.item.name] = self.clock
                     self.consumers[value.name] = None if value.name in self.consumers else line
                     self.last[value.name] = self.clock
 

@@ -75,7 +75,8 @@ def call_names(node: Node | None, frame: int, child: int, result: Node | None = 
         found = None if trace[depth].in_torch else provenance.targets(trace[depth])
         if found is not None:
             line = provenance.line_key(trace[depth])
-            within = result is not None and all(_line(user, depth) == line for user in result.users)
+            direct = depth == child - 1  # and not through a Sequential, whose every result is on the way to that name
+            within = direct and result is not None and all(_line(user, depth) == line for user in result.users)
             return [] if within else found
     return []
 
