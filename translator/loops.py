@@ -15,6 +15,7 @@ from op_table.expr import (
     Subscript,
     Value,
     children,
+    key,
     rebuild,
     transform,
     values,
@@ -104,8 +105,9 @@ class Roller:
         return rounds
 
     def _matching(self, rounds: list[list[Line]], segment: list[Line], path: str, index: int) -> _Match | None:
-        match = _Match(f"{path}.{index + len(rounds) - 1}", f"{path}.{index + len(rounds)}", rounds[-1], segment)
-        if not match.run():
+        now, following = f"{path}.{index + len(rounds) - 1}", f"{path}.{index + len(rounds)}"
+        match = _Match(now, following, rounds[-1], segment)
+        if not match.run() or not _alike(self.by_path[now], self.by_path[following]):
             return None
         if len(rounds) > 1:
             earlier = _Match(
@@ -121,6 +123,8 @@ class Roller:
 
     def _loop(self, rounds: list, path: str, index: int, lines: list[Line], first: int) -> tuple:
         """The loop of rounds, what is assigned before it, and how later lines name what it leaves."""
+        if not _self_contained(rounds[0]):
+            return None, None, None
         match = _Match(f"{path}.{index}", f"{path}.{index + 1}", rounds[0], rounds[1])
         match.run()
         self.count += 1
@@ -213,6 +217,19 @@ class ItemLeaf(Value):
     def __init__(self, item: Item, path: str, leaf: Leaf):
         super().__init__(f"{item.name}.{path}", leaf.shape, leaf.dtype)
         self.item, self.path, self.leaf = item, path, leaf
+
+
+def _alike(one: Module, other: Module) -> bool:
+    """Whether a loop may run over both of two children: instances of classes, or layers of one kind, or containers."""
+    if one.layer is not None and other.layer is not None:
+        return key(one.layer.constructor.function) == key(other.layer.constructor.function)
+    return one.kind == other.kind
+
+
+def _self_contained(lines: list[Line]) -> bool:
+    """Whether what the loops within a round carry gets its first value in that round, too."""
+    given = {target.name for line in lines if isinstance(line, Assign) for target in line.targets if target is not None}
+    return all(variable.name in given for line in lines if isinstance(line, For) for variable, _ in line.carried)
 
 
 @dataclass
