@@ -53,7 +53,7 @@ test-only: venv ## The tests alone; ARGS are given to pytest.
 golden: venv ## Write the emitted files that tests/golden keeps anew, to be reviewed as a diff.
 	GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_golden.py
 
-zoo: venv ## Every model of the zoo: translated, verified, run standalone.
+zoo: venv ## Every model of the zoo as make test checks it, and its file with pyright.
 	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py
 
 lint: venv ## Check style and format.

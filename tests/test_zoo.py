@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -32,16 +35,7 @@ class Translated:
 
 
 # The checks of one model share its translation: they stay in one process, one after the other.
-# A few of each kind in every run; `make zoo` runs all, which takes longer than a quarter of an hour on two cores.
-FEW = ("bert", "gpt2", "resnet18", "vit", "torch_transformer_prenorm", "torch_multihead_attention")
-
-
-def chosen() -> list[str]:
-    """The models of this run: a few, or all where ZOO is set."""
-    return models.names() if os.environ.get("ZOO") else list(FEW)
-
-
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in chosen()])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in models.names()])
 def translated(request):
     case = models.build(request.param)
     translation = translator.translate(case.module, case.args, case.kwargs, dynamic_shapes=case.dynamic_shapes)
@@ -90,6 +84,25 @@ def test_it_runs_on_its_own(translated, standalone, tmp_path):
     assert len(found) == len(expected)
     for position, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         close(f"output {position}", ours, theirs, STANDALONE_BOUND)
+
+
+def test_it_passes_ruff(translated, tmp_path):
+    lint(translated, tmp_path, "ruff", "check", "--isolated", "--ignore=F722,F821", str(tmp_path))
+    lint(translated, tmp_path, "ruff", "format", "--isolated", "--check", "--line-length=100", str(tmp_path))
+
+
+@pytest.mark.skipif(
+    not os.environ.get("ZOO"), reason="a few seconds each: make zoo; a few files are checked in every run"
+)
+def test_it_passes_pyright(translated, tmp_path):
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "basic"}')
+    lint(translated, tmp_path, "pyright", "--pythonpath", sys.executable, "-p", str(tmp_path))
+
+
+def lint(translated: Translated, folder: Path, *command: str) -> None:
+    (folder / "model.py").write_text(translated.translation.source)
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def close(name: str, found: np.ndarray, expected: np.ndarray, bound: float) -> None:
