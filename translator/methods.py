@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from op_table.expr import Attribute, Call, Name, Subscript, Value, transform, values, walk
+from op_table.expr import Attribute, Name, Subscript, Value, transform, values, walk
 from translator import annotations
 from translator.body import Leaf, SizeValue, Statement
 from translator.classes import Branch, Definition, Given
 from translator.comprehension import Comprehension, comprehend
 from translator.inline import duplicate_cheap, inline
+from translator.lengths import unpack_shapes
 from translator.lines import Assign, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer
+from translator.optional import drop_unread, name_nothings, without_nothings
 from translator.parameters import parameter, passed_as
 from translator.source_names import argument_names, assigned_names, usable
 from translator.tidy import tidy
@@ -42,7 +43,6 @@ class Method:
         try:
             return self._source(roll=True)
         except KeyError:  # a loop lost track of a value: the plain form is longer, and right
-            self.length_names.clear()
             return self._source(roll=False)
 
     def _source(self, roll: bool) -> str:
@@ -51,13 +51,13 @@ class Method:
         after: list[Any] = [tuple(definition.outputs)]
         if self.is_root:
             after = [transform(self.file.outputs.expression(self.bodies), self.body.resolve)]
-        self._name_nothings(lines)
+        name_nothings(lines, self._takes_optional)
         after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines) if roll else lines
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
-        self._drop_unread(lines, after)
-        self._unpack_shapes(lines, after)
+        drop_unread(lines, _read_after(after))
+        self.length_names = unpack_shapes(lines, after, self.body.inputs, self.file.dims)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
         self.assigned = assigned_names(self._nodes(), self.body.call.frame)
@@ -69,7 +69,7 @@ class Method:
         rough = self.file.printer(lambda value: self._rough_name(value, names.names))
         for _ in range(2):  # what is tidied is shorter, and may then be written where it is read
             after = tidy(lines, inline(lines, after, rough.text))
-        rewrite(lines, self._without_nothings)
+        rewrite(lines, without_nothings)
         names.reserved |= set(self.file.copied.sources)
         names.run(lines, _read_after(after))
         self.printer = self.file.printer(self._name)
@@ -152,38 +152,10 @@ class Method:
         called = self.assigned.get(value.name) if value is not None else None
         return called or next(iter(self.names.of_base(part)), None)
 
-    # Optional arguments.
-
-    def _name_nothings(self, lines: list[Line]) -> None:
-        """A call that leaves an optional argument out reads it from a line of its own, as the calls that give it do."""
-        for position, line in reversed(list(enumerate(lines))):
-            if isinstance(line, Assign) and self._is_call(line) and any(arg is None for arg in line.expr.args):
-                nothing = [Value(f"nothing_{position}_{i}", (), "float32") for i in range(len(line.expr.args))]
-                args = tuple(n if arg is None else arg for arg, n in zip(line.expr.args, nothing, strict=True))
-                before = [Assign([n], None) for arg, n in zip(line.expr.args, nothing, strict=True) if arg is None]
-                line.expr = Call(line.expr.function, args)
-                lines[position:position] = before
-
-    def _is_call(self, line: Assign) -> bool:
-        definition = self.file.program.of.get(line.path or "")
-        return definition is not None and bool(definition.extras) and isinstance(line.expr, Call)
-
-    def _without_nothings(self, part: Any) -> Any:
-        """A call of a child without the arguments that are None at its end."""
-        if isinstance(part, Call) and isinstance(part.function, (Leaf, Item, ItemLeaf)) and part.args:
-            kept = next((n for n in range(len(part.args), 0, -1) if part.args[n - 1] is not None), 0)
-            return Call(part.function, part.args[:kept], part.kwargs)
-        return part
-
-    def _drop_unread(self, lines: list[Line], after: list[Any]) -> None:
-        """Results that nothing reads have no name."""
-        read = {v.name for line in lines for v in reads(line)} | {v.name for v in _read_after(after)}
-        for line in lines:
-            read |= {value.name for _, value in line.carried} if isinstance(line, For) else set()
-        for line in lines:
-            for inner in line.lines if isinstance(line, For) else [line]:
-                if isinstance(inner, Assign) and len(inner.targets) > 1:
-                    inner.targets = [t if t is not None and t.name in read else None for t in inner.targets]
+    def _takes_optional(self, path: str) -> bool:
+        """Whether the module at a path is of a class that takes optional arguments."""
+        definition = self.file.program.of.get(path)
+        return definition is not None and bool(definition.extras)
 
     # Lists that a loop gathers are returned whole, not item by item.
 
@@ -235,47 +207,6 @@ class Method:
         gathered = Value(f"{first.name}__list", (), "float32")
         items |= {part.name: Subscript(gathered, index) for index, part in enumerate(parts) if part is not None}
         return gathered
-
-    # Shapes.
-
-    def _unpack_shapes(self, lines: list[Line], after: list[Any]) -> None:
-        """`batch, seq, _ = x.shape` where lengths of x are read more than once."""
-        found: Counter = Counter()
-        shaped: dict[str, Value] = {}
-
-        def count(part: Any) -> Any:
-            if _is_length(part):
-                found[part.value.value.name, part.index] += 1
-                shaped[part.value.value.name] = part.value.value
-            return part
-
-        rewrite(lines, count)
-        for expr in after:
-            transform(expr, count)
-        for name, value in shaped.items():
-            axes = sorted(axis for n, axis in found if n == name)
-            if len(axes) < 2 and found[name, axes[0]] < 2 and not self._outlives(value, lines):
-                continue
-            lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
-            for axis in axes:
-                self.length_names[lengths[axis].name] = self.file.dims.name(value.shape[axis], axis, value.ndim)
-
-            def change(part: Any, name: str = name, lengths: dict = lengths) -> Any:
-                return lengths[part.index] if _is_length(part) and part.value.value.name == name else part
-
-            at = _defined_at(lines, name)
-            block, position = at if at is not None else (lines, 0)
-            rewrite(lines, change)
-            after[:] = [transform(expr, change) for expr in after]
-            block.insert(position, _unpack(value, lengths))
-
-    def _outlives(self, value: Value, lines: list[Line]) -> bool:
-        """Whether a length of an argument is read in a later line than the argument itself, which would keep its name from being reused."""
-        if value.name not in {v.name for v in self.body.inputs}:
-            return False
-        whole = [i for i, line in enumerate(lines) if _reads_whole(line, value)]
-        lengths = [i for i, line in enumerate(lines) if any(v.name == value.name for v in reads(line))]
-        return bool(whole) and max(lengths) > max(whole)
 
     # Names.
 
@@ -387,61 +318,6 @@ def path_text(by_path: dict[str, Any], start: str, base: str, rest: str) -> str:
         text += f"[{part}]" if kind == TUPLE else f"[{part!r}]" if kind == DICT else f".{part}"
         path = f"{path}.{part}" if path else part
     return text
-
-
-def _is_length(part: Any) -> bool:
-    return (
-        isinstance(part, Subscript)
-        and isinstance(part.index, int)
-        and isinstance(part.value, Attribute)
-        and part.value.attribute == "shape"
-        and isinstance(part.value.value, Value)
-    )
-
-
-def _reads_whole(line: Line, value: Value) -> bool:
-    """Whether a line reads more of a value than its lengths."""
-    count = sum(v.name == value.name for v in reads(line))
-    found = 0
-
-    def look(part: Any) -> Any:
-        nonlocal found
-        found += _is_length(part) and part.value.value.name == value.name
-        return part
-
-    rewrite([line], look)
-    return count > found
-
-
-def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
-    last = max(lengths)
-    if len(lengths) == 1 and value.ndim != 1:
-        return Assign([lengths[last]], Subscript(Attribute(value, "shape"), last))
-    count = value.ndim if value.ndim - last <= 2 else last + 1
-    shape: Any = Attribute(value, "shape")
-    line = Assign(
-        [lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)]
-    )
-    line.unpacks = True  # type: ignore[attr-defined]
-    return line
-
-
-def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:
-    """The block and the place after the line that makes a value; None for an argument."""
-    for position, line in enumerate(lines):
-        if isinstance(line, Assign) and any(t is not None and t.name == name for t in line.targets):
-            return lines, position + 1
-        if isinstance(line, For):
-            if any(variable.name == name for variable, _ in line.carried):
-                return lines, position
-            if (found := _defined_at(line.lines, name)) is not None:
-                return found
-        if isinstance(line, If):
-            if line.result.name == name:
-                return lines, position + 1
-            if (found := _defined_at(line.lines, name)) is not None:
-                return found
-    return None
 
 
 def _read_after(exprs: list[Any]) -> list[Value]:

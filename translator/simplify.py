@@ -14,9 +14,9 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator.affine import fold_known_values
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
+from translator.known_values import fold_known_values
 from translator.parameters import hand_over, replace
 from translator.scalars import fold_scalars
 

@@ -1,0 +1,107 @@
+"""Lengths of arrays: `batch, seq, _ = x.shape` where they are read more than once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from op_table.expr import Attribute, Subscript, Value, transform
+from translator.annotations import Dimensions
+from translator.lines import Assign, For, If, Line, reads, rewrite
+
+
+def unpack_shapes(lines: list[Line], after: list[Any], inputs: list[Value], dims: Dimensions) -> dict[str, str]:
+    """Add the lines that unpack shapes, in place; after: what is read after the lines. Returns names for the lengths."""
+    names: dict[str, str] = {}
+    found: Counter = Counter()
+    shaped: dict[str, Value] = {}
+
+    def count(part: Any) -> Any:
+        if _is_length(part):
+            found[part.value.value.name, part.index] += 1
+            shaped[part.value.value.name] = part.value.value
+        return part
+
+    rewrite(lines, count)
+    for expr in after:
+        transform(expr, count)
+    arguments = {value.name for value in inputs}
+    for name, value in shaped.items():
+        axes = sorted(axis for n, axis in found if n == name)
+        once = len(axes) < 2 and found[name, axes[0]] < 2
+        if once and not (name in arguments and _outlives(value, lines)):
+            continue
+        lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
+        names |= {length.name: dims.name(value.shape[axis], axis, value.ndim) for axis, length in lengths.items()}
+
+        def change(part: Any, name: str = name, lengths: dict = lengths) -> Any:
+            return lengths[part.index] if _is_length(part) and part.value.value.name == name else part
+
+        at = _defined_at(lines, name)
+        block, position = at if at is not None else (lines, 0)
+        rewrite(lines, change)
+        after[:] = [transform(expr, change) for expr in after]
+        block.insert(position, _unpack(value, lengths))
+    return names
+
+
+def _outlives(value: Value, lines: list[Line]) -> bool:
+    """Whether a length of an argument is read in a later line than the argument itself, whose name could not be used again."""
+    whole = [i for i, line in enumerate(lines) if _reads_whole(line, value)]
+    lengths = [i for i, line in enumerate(lines) if any(v.name == value.name for v in reads(line))]
+    return bool(whole) and max(lengths) > max(whole)
+
+
+def _is_length(part: Any) -> bool:
+    return (
+        isinstance(part, Subscript)
+        and isinstance(part.index, int)
+        and isinstance(part.value, Attribute)
+        and part.value.attribute == "shape"
+        and isinstance(part.value.value, Value)
+    )
+
+
+def _reads_whole(line: Line, value: Value) -> bool:
+    """Whether a line reads more of a value than its lengths."""
+    count = sum(v.name == value.name for v in reads(line))
+    found = 0
+
+    def look(part: Any) -> Any:
+        nonlocal found
+        found += _is_length(part) and part.value.value.name == value.name
+        return part
+
+    rewrite([line], look)
+    return count > found
+
+
+def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
+    last = max(lengths)
+    if len(lengths) == 1 and value.ndim != 1:
+        return Assign([lengths[last]], Subscript(Attribute(value, "shape"), last))
+    count = value.ndim if value.ndim - last <= 2 else last + 1
+    shape: Any = Attribute(value, "shape")
+    line = Assign(
+        [lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)]
+    )
+    line.unpacks = True  # type: ignore[attr-defined]
+    return line
+
+
+def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:
+    """The block and the place after the line that makes a value; None for an argument."""
+    for position, line in enumerate(lines):
+        if isinstance(line, Assign) and any(t is not None and t.name == name for t in line.targets):
+            return lines, position + 1
+        if isinstance(line, For):
+            if any(variable.name == name for variable, _ in line.carried):
+                return lines, position
+            if (found := _defined_at(line.lines, name)) is not None:
+                return found
+        if isinstance(line, If):
+            if line.result.name == name:
+                return lines, position + 1
+            if (found := _defined_at(line.lines, name)) is not None:
+                return found
+    return None
