@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from op_table.dtypes import promoted
-from op_table.expr import Expr, jnp
-from op_table.registry import lowers
+from op_table.expr import Expr, jnp, lax
+from op_table.registry import Unsupported, lowers
 
 
 def _linear(x: Expr, weight: Expr) -> Expr:
@@ -105,3 +105,20 @@ def vecdot(x: Expr, y: Expr, *, dim: int = -1) -> Expr:
 @lowers("aten.linalg_matrix_power.default", "aten.matrix_power.default")
 def matrix_power(x: Expr, n: int) -> Expr:
     return jnp.linalg.matrix_power(x, n)
+
+
+@lowers("transformers.grouped_mm_fallback.default")
+def grouped_mm_fallback(input: Expr, weight: Expr, offs: Expr) -> Expr:
+    """offs: where each group of rows ends. Rows behind the last group are 0."""
+    return lax.ragged_dot(input, weight, jnp.diff(offs, prepend=0))
+
+
+@lowers("aten._grouped_mm.default")
+def grouped_mm(x: Expr, mat2: Expr, offs: Expr | None = None, bias: Expr | None = None, out_dtype=None) -> Expr:
+    if bias is not None or out_dtype not in (None, x.dtype):
+        raise Unsupported("grouped_mm with a bias or another dtype of its result")
+    if (x.ndim, mat2.ndim) == (3, 3):
+        return x @ mat2
+    if (x.ndim, mat2.ndim) == (2, 3):
+        return grouped_mm_fallback(x, mat2, offs)
+    raise Unsupported(f"grouped_mm of {x.ndim} axes by {mat2.ndim}, whose groups are not of the first one's rows")

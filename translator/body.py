@@ -26,7 +26,7 @@ from translator.errors import Problem, UnsupportedOps
 from translator.hierarchy import ModuleCall, is_item, is_size
 from translator.lower import Sizes, lower_node, op_name, operand_value
 from translator.modules import CLASS, INLINE, LAYER, Module
-from translator.parameters import parameter
+from translator.parameters import parameter, returned_order
 from translator.sizes import SizeValue, SizeWriter
 
 
@@ -140,7 +140,8 @@ class Bodies:
         self._add_constants(body, [v for v in reads.values() if self._is_constant(v)])
         if call is self.tree.calls[0]:
             body.inputs = [self.operand(n) for n in self.root_inputs()]
-        body.outputs = [self.operand(n) for n in call.outputs]
+        returned = sorted(call.outputs, key=lambda node: returned_order(node, call.path))
+        body.outputs = [self.operand(node) for node in returned]
         self._resolve_sizes(body)
         return body
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -53,6 +54,10 @@ def _recorder(path: str, signature: inspect.Signature) -> Callable:
 def _result_recorder(path: str) -> Callable:
     def hook(_: torch.nn.Module, args: tuple, result: Any) -> None:
         mode = get_proxy_mode()
+        if isinstance(result, Mapping):  # a ModelOutput gives its parts in order, too
+            result = tuple(result.values())
+        elif isinstance(result, torch.Tensor):
+            result = (result,)
         if mode is not None and isinstance(result, (tuple, list)):
             _note(mode, _RESULTS, path, ((where.lstrip("."), tensor) for where, tensor in _tensors("", result)))
 
@@ -87,6 +92,13 @@ def place(node: Node, path: str) -> int | None:
     """Which item of the tuple that the module at path returns a node is; None if it is none, or if nothing was recorded."""
     where = node.meta.get("custom", {}).get(_RESULTS, {}).get(path, "")
     return int(where) if where.isdecimal() else None
+
+
+def returned_order(node: Node, path: str) -> tuple[int, ...]:
+    """Where a node stands in what the module at path returns, for sorting: what is not there comes last."""
+    where = node.meta.get("custom", {}).get(_RESULTS, {}).get(path, "")
+    parts = where.split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else (sys.maxsize,)
 
 
 def passed_as(node: Node) -> str | None:

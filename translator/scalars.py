@@ -37,6 +37,7 @@ def fold_scalars(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
             number = _fill(node)
             if number is not None:
                 numbers[node] = number
+            _choose(node, numbers)
             _use(
                 node,
                 numbers | {n: _number(tensor) for n, tensor in exact.items()} if _name(node) in _ELEMENTWISE else {},
@@ -59,6 +60,16 @@ def _fill(node: Node) -> Any:
     if not isinstance(fill, (bool, int, float)):
         return None
     return float(fill) if value.dtype.is_floating_point else torch.tensor(fill).to(value.dtype).item()
+
+
+def _choose(node: Node, numbers: Mapping[Node, Any]) -> None:
+    """Filling where a mask holds, in an array of one number, is a choice between two numbers."""
+    if _name(node) != "masked_fill" or node.args[0] not in numbers or not isinstance(node.args[2], (int, float)):
+        return
+    value, mask = node.meta["val"], node.args[1]
+    if value.dtype == torch.float32 and _covers([mask.meta["val"].shape], value.shape):
+        node.target = aten.where.Scalar
+        node.args = (mask, float(node.args[2]), numbers[node.args[0]])
 
 
 def _is_array(part: Any) -> bool:

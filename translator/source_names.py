@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+import torch
 from torch.fx import Node
 
 from op_table.expr import Value
@@ -58,7 +59,8 @@ def _naming_frame(node: Node, frame: int, elsewhere: bool) -> tuple | None:
     for depth in range(len(trace) - 1, first - 1, -1):
         if (trace[depth].file != trace[first].file) is not elsewhere:
             continue
-        targets = None if trace[depth].in_torch else provenance.targets(trace[depth])
+        nameless = trace[depth].in_torch and trace[depth].file != torch.nn.functional.__file__
+        targets = None if nameless else provenance.targets(trace[depth])
         if targets is not None:
             return *provenance.line_key(trace[depth]), tuple(targets)
     return None

@@ -17,6 +17,7 @@ import torch
 from torch.fx.proxy import TracerBase
 
 _TORCH = os.path.join(os.path.dirname(torch.__file__), "")
+_FUNCTIONAL = torch.nn.functional.__file__
 
 
 @contextlib.contextmanager
@@ -34,10 +35,14 @@ def whole() -> Iterator[None]:
 
 
 def _user_frames(summary: traceback.StackSummary) -> traceback.StackSummary:
-    """The frames from the first forward on: torch's own only if they are a forward, and none that merely pass a call on."""
+    """The frames from the first forward on, but for torch's own machinery and those that merely pass a call on."""
     frames = list(summary)
     first = next((i for i, frame in enumerate(frames) if frame.name == "forward"), len(frames))
-    kept = [f for f in frames[first:] if f.name == "forward" or not f.filename.startswith(_TORCH)]
+    kept = [
+        f
+        for f in frames[first:]
+        if f.name == "forward" or not f.filename.startswith(_TORCH) or f.filename == _FUNCTIONAL
+    ]
     return traceback.StackSummary.from_list([f for f in kept if not _passes_on(f.filename, f.lineno or 0)])
 
 

@@ -231,5 +231,7 @@ def _without_culprit(captured: Captured, case: Case) -> str:
     except Exception as error:
         return f"the simplified graph does not run: {type(error).__name__}: {str(error)[:200]}"
     if changed:
-        return "a pass over the graph changed its values, which is a fault of torch2eqx: please report it with this module"
+        return (
+            "a pass over the graph changed its values, which is a fault of torch2eqx: please report it with this module"
+        )
     return "no one module could be singled out as the first to diverge"

@@ -108,7 +108,7 @@ class GPT2Attention(eqx.Module):
         hidden_states: Float[Array, "batch seq 32"],
         attention_mask: Bool[Array, "batch 1 seq seq"],
     ) -> tuple[
-        Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq 32"]
+        Float[Array, "batch seq 32"], Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"]
     ]:
         batch, seq, _ = hidden_states.shape
         parts, key_states, value_states = jnp.split(self.c_attn(hidden_states), 3, axis=2)
@@ -119,9 +119,9 @@ class GPT2Attention(eqx.Module):
             query_states, key_states, value_states, attention_mask
         )
         return (
+            self.c_proj(attn_output.swapaxes(1, 2).reshape(batch, seq, -1)),
             key_states,
             value_states,
-            self.c_proj(attn_output.swapaxes(1, 2).reshape(batch, seq, -1)),
         )
 
 
@@ -169,13 +169,13 @@ class GPT2Block(eqx.Module):
         hidden_states: Float[Array, "batch seq 32"],
         attention_mask: Bool[Array, "batch 1 seq seq"],
     ) -> tuple[
-        Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq 32"]
+        Float[Array, "batch seq 32"], Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"]
     ]:
-        key_states, value_states, attn_output = self.attn(
+        attn_output, key_states, value_states = self.attn(
             batched(self.ln_1)(hidden_states), attention_mask
         )
         hidden_states = attn_output + hidden_states
-        return key_states, value_states, hidden_states + self.mlp(batched(self.ln_2)(hidden_states))
+        return hidden_states + self.mlp(batched(self.ln_2)(hidden_states)), key_states, value_states
 
 
 class GPT2Model(eqx.Module):
@@ -207,7 +207,7 @@ class GPT2Model(eqx.Module):
         all_key_states = []
         all_value_states = []
         for block in self.h:
-            key_states, value_states, hidden_states = block(hidden_states, causal_mask)
+            hidden_states, key_states, value_states = block(hidden_states, causal_mask)
             all_key_states.append(key_states)
             all_value_states.append(value_states)
         hidden_states = batched(self.ln_f)(hidden_states)

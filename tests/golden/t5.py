@@ -112,7 +112,7 @@ class T5EncoderAttention(eqx.Module):
         hidden_states: Float[Array, "batch seq 32"],
         mask: Bool[Array, "batch 1 seq seq"],
         position_bias: Float[Array, "4 seq seq"] | None = None,
-    ) -> tuple[Float[Array, "4 seq seq"], Float[Array, "batch seq 32"]]:
+    ) -> tuple[Float[Array, "batch seq 32"], Float[Array, "4 seq seq"]]:
         batch, seq, _ = hidden_states.shape
         query_states = batched(self.q)(hidden_states).reshape(batch, seq, -1, 8).swapaxes(1, 2)
         key_states = batched(self.k)(hidden_states).reshape(batch, seq, -1, 8).swapaxes(1, 2)
@@ -139,7 +139,7 @@ class T5EncoderAttention(eqx.Module):
         attn_output = scaled_dot_product_attention(
             query_states, key_states, value_states, position_bias_mask, scale=1.0
         )
-        return position_bias, batched(self.o)(attn_output.swapaxes(1, 2).reshape(batch, seq, -1))
+        return batched(self.o)(attn_output.swapaxes(1, 2).reshape(batch, seq, -1)), position_bias
 
 
 class T5LayerNorm(eqx.Module):
@@ -172,12 +172,12 @@ class T5EncoderLayerSelfAttention(eqx.Module):
         hidden_states: Float[Array, "batch seq 32"],
         attention_mask: Bool[Array, "batch 1 seq seq"],
         position_bias: Float[Array, "4 seq seq"] | None = None,
-    ) -> tuple[Float[Array, "4 seq seq"], Float[Array, "batch seq 32"]]:
+    ) -> tuple[Float[Array, "batch seq 32"], Float[Array, "4 seq seq"]]:
         normed_hidden_states = self.layer_norm(hidden_states)
-        position_bias, attention_output = self.SelfAttention(
+        attention_output, position_bias = self.SelfAttention(
             normed_hidden_states, attention_mask, position_bias
         )
-        return position_bias, hidden_states + attention_output
+        return hidden_states + attention_output, position_bias
 
 
 class T5DenseActDense(eqx.Module):
@@ -228,9 +228,9 @@ class T5EncoderBlock(eqx.Module):
         hidden_states: Float[Array, "batch seq 32"],
         attention_mask: Bool[Array, "batch 1 seq seq"],
         position_bias: Float[Array, "4 seq seq"] | None = None,
-    ) -> tuple[Float[Array, "4 seq seq"], Float[Array, "batch seq 32"]]:
-        position_bias, hidden_states = self.layer[0](hidden_states, attention_mask, position_bias)
-        return position_bias, self.layer[1](hidden_states)
+    ) -> tuple[Float[Array, "batch seq 32"], Float[Array, "4 seq seq"]]:
+        hidden_states, position_bias = self.layer[0](hidden_states, attention_mask, position_bias)
+        return self.layer[1](hidden_states), position_bias
 
 
 class T5EncoderStack(eqx.Module):
@@ -259,7 +259,7 @@ class T5EncoderStack(eqx.Module):
         hidden_states = weight[input_ids]
         position_bias = None
         for layer_module in self.block:
-            position_bias, hidden_states = layer_module(
+            hidden_states, position_bias = layer_module(
                 hidden_states, attention_mask, position_bias
             )
         return self.final_layer_norm(hidden_states)
@@ -290,10 +290,10 @@ class T5DecoderSelfAttention(eqx.Module):
         mask: Bool[Array, "batch 1 seq_2 seq_2"],
         position_bias: Float[Array, "4 seq_2 seq_2"] | None = None,
     ) -> tuple[
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "4 seq_2 seq_2"],
         Float[Array, "batch seq_2 32"],
+        Float[Array, "4 seq_2 seq_2"],
+        Float[Array, "batch 4 seq_2 8"],
+        Float[Array, "batch 4 seq_2 8"],
     ]:
         batch, seq_2, _ = hidden_states.shape
         query_states = batched(self.q)(hidden_states).reshape(batch, seq_2, -1, 8).swapaxes(1, 2)
@@ -320,7 +320,7 @@ class T5DecoderSelfAttention(eqx.Module):
             query_states, key_states, value_states, position_bias_mask, scale=1.0
         )
         attn_output = batched(self.o)(attn_output.swapaxes(1, 2).reshape(batch, seq_2, -1))
-        return key_states, value_states, position_bias, attn_output
+        return attn_output, position_bias, key_states, value_states
 
 
 class T5DecoderLayerSelfAttention(eqx.Module):
@@ -341,16 +341,16 @@ class T5DecoderLayerSelfAttention(eqx.Module):
         attention_mask: Bool[Array, "batch 1 seq_2 seq_2"],
         position_bias: Float[Array, "4 seq_2 seq_2"] | None = None,
     ) -> tuple[
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "4 seq_2 seq_2"],
         Float[Array, "batch seq_2 32"],
+        Float[Array, "4 seq_2 seq_2"],
+        Float[Array, "batch 4 seq_2 8"],
+        Float[Array, "batch 4 seq_2 8"],
     ]:
         normed_hidden_states = self.layer_norm(hidden_states)
-        key_states, value_states, position_bias, attention_output = self.SelfAttention(
+        attention_output, position_bias, key_states, value_states = self.SelfAttention(
             normed_hidden_states, attention_mask, position_bias
         )
-        return key_states, value_states, position_bias, hidden_states + attention_output
+        return hidden_states + attention_output, position_bias, key_states, value_states
 
 
 class T5EncDecAttention(eqx.Module):
@@ -374,7 +374,7 @@ class T5EncDecAttention(eqx.Module):
         mask: Bool[Array, "batch 1 seq_2 seq"],
         key_value_states: Float[Array, "batch seq 32"],
     ) -> tuple[
-        Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq_2 32"]
+        Float[Array, "batch seq_2 32"], Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"]
     ]:
         seq = mask.shape[3]
         batch, seq_2, _ = hidden_states.shape
@@ -386,7 +386,7 @@ class T5EncDecAttention(eqx.Module):
             query_states, key_states, value_states, position_bias_mask, scale=1.0
         )
         attn_output = batched(self.o)(attn_output.swapaxes(1, 2).reshape(batch, seq_2, -1))
-        return key_states, value_states, attn_output
+        return attn_output, key_states, value_states
 
 
 class T5LayerCrossAttention(eqx.Module):
@@ -405,13 +405,13 @@ class T5LayerCrossAttention(eqx.Module):
         key_value_states: Float[Array, "batch seq 32"],
         attention_mask: Bool[Array, "batch 1 seq_2 seq"],
     ) -> tuple[
-        Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"], Float[Array, "batch seq_2 32"]
+        Float[Array, "batch seq_2 32"], Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"]
     ]:
         normed_hidden_states = self.layer_norm(hidden_states)
-        key_states, value_states, attention_output = self.EncDecAttention(
+        attention_output, key_states, value_states = self.EncDecAttention(
             normed_hidden_states, attention_mask, key_value_states
         )
-        return key_states, value_states, hidden_states + attention_output
+        return hidden_states + attention_output, key_states, value_states
 
 
 class T5DecoderBlock(eqx.Module):
@@ -437,26 +437,26 @@ class T5DecoderBlock(eqx.Module):
         encoder_attention_mask: Bool[Array, "batch 1 seq_2 seq"],
         position_bias: Float[Array, "4 seq_2 seq_2"] | None = None,
     ) -> tuple[
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "batch 4 seq_2 8"],
-        Float[Array, "4 seq_2 seq_2"],
-        Float[Array, "batch 4 seq 8"],
-        Float[Array, "batch 4 seq 8"],
         Float[Array, "batch seq_2 32"],
+        Float[Array, "4 seq_2 seq_2"],
+        Float[Array, "batch 4 seq_2 8"],
+        Float[Array, "batch 4 seq_2 8"],
+        Float[Array, "batch 4 seq 8"],
+        Float[Array, "batch 4 seq 8"],
     ]:
-        key_states, value_states, position_bias, hidden_states = self.layer[0](
+        hidden_states, position_bias, key_states, value_states = self.layer[0](
             hidden_states, attention_mask, position_bias
         )
-        key_states_2, value_states_2, hidden_states = self.layer[1](
+        hidden_states, key_states_2, value_states_2 = self.layer[1](
             hidden_states, encoder_hidden_states, encoder_attention_mask
         )
         return (
+            self.layer[2](hidden_states),
+            position_bias,
             key_states,
             value_states,
-            position_bias,
             key_states_2,
             value_states_2,
-            self.layer[2](hidden_states),
         )
 
 
@@ -481,11 +481,11 @@ class T5DecoderStack(eqx.Module):
         encoder_attention_mask: Int[Array, "batch seq"],
         weight: Float[Array, "99 32"],
     ) -> tuple[
-        list[Float[Array, "batch 4 seq_2 8"]],
-        list[Float[Array, "batch 4 seq_2 8"]],
-        list[Float[Array, "batch 4 seq 8"]],
-        list[Float[Array, "batch 4 seq 8"]],
         Float[Array, "batch seq_2 32"],
+        list[Float[Array, "batch 4 seq_2 8"]],
+        list[Float[Array, "batch 4 seq_2 8"]],
+        list[Float[Array, "batch 4 seq 8"]],
+        list[Float[Array, "batch 4 seq 8"]],
     ]:
         batch, seq_2 = input_ids.shape
         q_arange = jnp.arange(seq_2)
@@ -502,7 +502,7 @@ class T5DecoderStack(eqx.Module):
         all_key_states_2 = []
         all_value_states_2 = []
         for layer_module in self.block:
-            key_states, value_states, position_bias, key_states_2, value_states_2, hidden_states = (
+            hidden_states, position_bias, key_states, value_states, key_states_2, value_states_2 = (
                 layer_module(
                     hidden_states,
                     attention_mask,
@@ -516,11 +516,11 @@ class T5DecoderStack(eqx.Module):
             all_key_states_2.append(key_states_2)
             all_value_states_2.append(value_states_2)
         return (
+            self.final_layer_norm(hidden_states),
             all_key_states,
             all_value_states,
             all_key_states_2,
             all_value_states_2,
-            self.final_layer_norm(hidden_states),
         )
 
 
@@ -544,7 +544,7 @@ class T5ForConditionalGeneration(eqx.Module):
         decoder_input_ids: Int[Array, "batch seq_2"],
     ) -> Seq2SeqLMOutput:
         encoder_outputs = self.encoder(input_ids, attention_mask, self.lm_head.weight)
-        all_key_states, all_value_states, all_key_states_2, all_value_states_2, hidden_states = (
+        hidden_states, all_key_states, all_value_states, all_key_states_2, all_value_states_2 = (
             self.decoder(decoder_input_ids, encoder_outputs, attention_mask, self.lm_head.weight)
         )
         lm_logits = batched(self.lm_head)(hidden_states * 0.1767766952966369)

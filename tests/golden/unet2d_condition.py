@@ -142,9 +142,9 @@ class DownBlock2D(eqx.Module):
 
     def __call__(
         self, hidden_states: Float[Array, "batch 16 height width"], temb: Float[Array, "batch 64"]
-    ) -> tuple[Float[Array, "batch 16 height width"], Float[Array, "batch 16 _ _"]]:
+    ) -> tuple[Float[Array, "batch 16 _ _"], Float[Array, "batch 16 height width"]]:
         hidden_states = self.resnets[0](hidden_states, temb)
-        return hidden_states, self.downsamplers[0](hidden_states)
+        return self.downsamplers[0](hidden_states), hidden_states
 
 
 class Attention(eqx.Module):
@@ -444,12 +444,14 @@ class UNet2DConditionModel(eqx.Module):
             )
         emb = self.time_embedding(self.time_proj(timestep))
         sample = jax.vmap(self.conv_in)(sample)
-        hidden_states, sample_2 = self.down_blocks[0](sample, emb)
-        down_blocks = self.down_blocks[1](sample_2, emb, encoder_hidden_states)
+        hidden_states, hidden_states_2 = self.down_blocks[0](sample, emb)
+        down_blocks = self.down_blocks[1](hidden_states, emb, encoder_hidden_states)
         mid_block = self.mid_block(down_blocks, emb, encoder_hidden_states)
-        sample_3 = jnp.concatenate([mid_block, down_blocks], axis=1)
-        up_blocks = self.up_blocks[0](sample_2, emb, encoder_hidden_states, sample_3)
-        sample = self.up_blocks[1](sample, emb, jnp.concatenate([up_blocks, hidden_states], axis=1))
+        sample_2 = jnp.concatenate([mid_block, down_blocks], axis=1)
+        hidden_states = self.up_blocks[0](hidden_states, emb, encoder_hidden_states, sample_2)
+        sample = self.up_blocks[1](
+            sample, emb, jnp.concatenate([hidden_states, hidden_states_2], axis=1)
+        )
         return UNet2DConditionOutput(
             sample=jax.vmap(self.conv_out)(jax.nn.silu(jax.vmap(self.conv_norm_out)(sample)))
         )

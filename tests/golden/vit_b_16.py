@@ -78,16 +78,18 @@ class MultiheadAttention(eqx.Module):
 
     def __call__(self, query: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
         batch = query.shape[0]
-        query = query.swapaxes(1, 0) @ self.in_proj_weight.T + self.in_proj_bias
-        query = query.reshape(17, batch, 3, 768)[None].swapaxes(0, -2).squeeze(3)
-        query_2 = query[0].reshape(17, 12 * batch, 64)
-        length = query_2.shape[1]
-        query_2 = query_2.swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        query_3 = query[1].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        query = query[2].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        attended = scaled_dot_product_attention(query_2, query_3, query).transpose(2, 0, 1, 3)
-        attended = attended.reshape(17 * batch, 768) @ self.out_proj.weight.T + self.out_proj.bias
-        return attended.reshape(17, batch, 768).swapaxes(1, 0)
+        proj = query.swapaxes(1, 0) @ self.in_proj_weight.T + self.in_proj_bias
+        proj = proj.reshape(17, batch, 3, 768)[None].swapaxes(0, -2).squeeze(3)
+        proj_2 = proj[0].reshape(17, 12 * batch, 64)
+        length = proj_2.shape[1]
+        q = proj_2.swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        k = proj[1].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        v = proj[2].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
+        attended = scaled_dot_product_attention(q, k, v).transpose(2, 0, 1, 3)
+        attn_output = (
+            attended.reshape(17 * batch, 768) @ self.out_proj.weight.T + self.out_proj.bias
+        )
+        return attn_output.reshape(17, batch, 768).swapaxes(1, 0)
 
 
 class EncoderBlock(eqx.Module):

@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.ops.harness import check
+from op_table.registry import Unsupported
+from tests.ops.harness import check, lowered
 from tests.ops.nn_checks import check_both
 
 
@@ -113,3 +114,28 @@ def test_others():
     )
     check_both(lambda a, b: torch.linalg.vecdot(a, b, dim=0), rand(3, 4), rand(3, 1), op="aten.linalg_vecdot.default")
     check_both(lambda x: torch.linalg.matrix_power(x, 3), rand(2, 3, 3), op="aten.linalg_matrix_power.default")
+
+
+@pytest.mark.parametrize("ends", [[2, 2, 7], [0, 4, 6]])
+def test_grouped_mm(ends):
+    """Groups that are empty; and rows behind the last one, whose values torch leaves undefined."""
+    x, weight, offs = rand(7, 4), rand(3, 4, 5), torch.tensor(ends, dtype=torch.int32)
+    used = ends[-1]
+    check_both(
+        lambda x, w, offs: F.grouped_mm(x, w.mT, offs=offs)[:used],
+        *(x, weight.mT.contiguous(), offs),
+        op="aten._grouped_mm.default",
+    )
+    check_both(F.grouped_mm, weight, rand(3, 5, 2).mT.contiguous().mT, op="aten._grouped_mm.default")
+    with pytest.raises(Unsupported, match="rows"):
+        lowered(lambda x, y, offs: F.grouped_mm(x, y, offs=offs), rand(4, 8), rand(8, 4), offs)
+
+
+@pytest.mark.parametrize("ends", [[2, 2, 7], [0, 4, 6]])
+def test_grouped_mm_of_transformers(ends):
+    pytest.importorskip("transformers.integrations.moe")
+    check_both(
+        torch.ops.transformers.grouped_mm_fallback,
+        *(rand(7, 4), rand(3, 4, 5), torch.tensor(ends)),
+        op="transformers.grouped_mm_fallback.default",
+    )
