@@ -145,3 +145,14 @@ VALUES = [
 @pytest.mark.parametrize("number", range(len(VALUES)))
 def test_what_is_folded_gives_the_same_values(number):
     translated(VALUES[number], X)
+
+
+def test_torchs_own_tuples_keep_their_fields():
+    translation = translated(lambda s, x: (torch.max(s * x, 1), torch.sort(s * x)), X)
+    largest, ordered = translation.model(X.numpy())
+    assert largest._fields == ordered._fields == ("values", "indices") and type(largest).__name__ == "MaxResult"
+
+
+def test_a_split_into_one_part_is_that_part():
+    translated(lambda s, x: [part * s for part in x.split(6)], X)
+    translated(lambda s, x: torch.stack((s * x[:1]).unbind(0)), X)

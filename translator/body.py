@@ -230,6 +230,8 @@ class Bodies:
             for user in node.users:
                 if is_item(user):
                     parts[user.args[1]] = self.operand(user)
+            if len(parts) == 1:
+                result = result[0]
             body.statements.append(Statement(tuple(parts), result, node, None, groups, frame))
 
     def _child(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:

@@ -117,7 +117,9 @@ def lower_node(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> Any:
                 )
         result = rule.function(*args, **kwargs)
         check(result, node, sizes)
-    except (TypeError, ValueError, NotImplementedError) as error:
+    except Unsupported:
+        raise
+    except Exception as error:  # whatever a rule raises, a user's rule included, is one op that cannot be translated
         raise Unsupported(f"its rule failed: {type(error).__name__}: {error}") from error
     return result
 

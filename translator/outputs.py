@@ -85,6 +85,8 @@ class Outputs:
         if key not in self.containers:
             cls = spec.context if spec.type.__name__ == "namedtuple" else spec.type
             base = cls.__name__ if cls.__name__.isidentifier() else "Result"
+            if cls.__module__ == "torch.return_types":  # called what the functions are: max, linalg_eigh
+                base = "".join(word.capitalize() for word in base.split("_")) + "Result"
             taken = {c.name for c in self.containers.values()} | RESERVED
             name, count = base, 2
             while name in taken:
@@ -355,6 +357,8 @@ def _field_names(spec: Any) -> list[str] | None:
     """The field names of a container that is no tuple, list or dict."""
     if spec.is_leaf() or spec.type in (tuple, list, dict, OrderedDict, defaultdict, type(None)):
         return None
+    if spec.type.__module__ == "torch.return_types":  # what torch.max and its like return
+        return list(spec.type.__match_args__)
     context = spec.context
     if hasattr(context, "_fields"):
         return list(context._fields)

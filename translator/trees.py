@@ -26,8 +26,11 @@ def parts(value: Any) -> list[tuple[str, Any]] | None:
         return None
     if isinstance(value, Mapping):
         return [(str(key), part) for key, part in value.items()]
-    if hasattr(value, "_fields"):
-        return [(name, getattr(value, name)) for name in value._fields]
+    fields = getattr(value, "_fields", None)
+    if type(value).__module__ == "torch.return_types":
+        fields = type(value).__match_args__
+    if fields is not None:
+        return [(name, getattr(value, name)) for name in fields]
     if isinstance(value, (list, tuple)):
         return [(str(position), part) for position, part in enumerate(value)]
     if dataclasses.is_dataclass(value):
