@@ -19,7 +19,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator import guards, pytrees, stack_traces
+from translator import guards, pytrees, recurrent_shapes, stack_traces
 from translator.captured import Captured
 from translator.errors import CaptureError
 from translator.functionalise import replace_in_place
@@ -89,7 +89,7 @@ def _export(
     args, kwargs = _distinct(args, kwargs)
 
     def export(shapes: Any) -> ExportedProgram:
-        with stack_traces.whole(), recorded(module):
+        with stack_traces.whole(), recurrent_shapes.analytic(), recorded(module):
             return _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
 
     def attempt(shapes: Any) -> ExportedProgram:

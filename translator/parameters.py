@@ -24,15 +24,25 @@ def recorded(module: torch.nn.Module) -> Iterator[None]:
     """While this lasts, a trace of module notes in its nodes what they are passed as."""
     hooks = []
     for path, child in module.named_modules():
-        if not isinstance(child, torch.jit.ScriptModule):
-            recorder = _recorder(path, inspect.signature(child.forward))
-            hooks.append(child.register_forward_pre_hook(recorder, with_kwargs=True))
+        signature = _signature(child)
+        if signature is not None:
+            hooks.append(child.register_forward_pre_hook(_recorder(path, signature), with_kwargs=True))
             hooks.append(child.register_forward_hook(_result_recorder(path)))
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _signature(module: torch.nn.Module) -> inspect.Signature | None:
+    """The signature of a module's forward; None where Python cannot tell, or no hook is taken."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
+    try:
+        return inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return None
 
 
 def _recorder(path: str, signature: inspect.Signature) -> Callable:

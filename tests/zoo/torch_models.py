@@ -38,21 +38,21 @@ def torch_lstm() -> Case:
         state = (torch.randn(4, batch, 8), torch.randn(4, batch, 8))
         return (torch.randn(batch, length, 6), state), {}
 
-    return Case(lstm, *call(3, 5), other_inputs=(call(4, 5),))
+    return Case(lstm, *call(3, 5), other_inputs=(call(4, 5), call(2, 9)))
 
 
 @model("torch_lstm_projected")
 def torch_lstm_projected() -> Case:
     """One direction, time first, without a given state, with a projection."""
     lstm = nn.LSTM(6, 8, proj_size=4)
-    return Case(lstm, (torch.randn(5, 3, 6),), other_inputs=(((torch.randn(5, 4, 6),), {}),))
+    return Case(lstm, (torch.randn(5, 3, 6),), other_inputs=(((torch.randn(8, 4, 6),), {}),))
 
 
 @model("torch_gru")
 def torch_gru() -> Case:
     """Two layers, time first, without a bias."""
     gru = nn.GRU(6, 8, num_layers=2, bias=False)
-    return Case(gru, (torch.randn(5, 3, 6),), other_inputs=(((torch.randn(5, 4, 6),), {}),))
+    return Case(gru, (torch.randn(5, 3, 6),), other_inputs=(((torch.randn(2, 4, 6),), {}),))
 
 
 @model("torch_gru_bidirectional")
@@ -60,10 +60,10 @@ def torch_gru_bidirectional() -> Case:
     """Both directions, from a given state."""
     gru = nn.GRU(6, 8, bidirectional=True, batch_first=True)
 
-    def call(batch: int):
-        return (torch.randn(batch, 5, 6), torch.randn(2, batch, 8)), {}
+    def call(batch: int, length: int):
+        return (torch.randn(batch, length, 6), torch.randn(2, batch, 8)), {}
 
-    return Case(gru, *call(3), other_inputs=(call(4),))
+    return Case(gru, *call(3, 5), other_inputs=(call(4, 11),))
 
 
 @model("torch_transformer")
