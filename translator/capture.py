@@ -248,8 +248,10 @@ def _fixed_axes(
     for node in user_inputs(program.graph, program):
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
-            fixed = [(axis, size) for axis, size in enumerate(value.shape) if not isinstance(size, torch.SymInt)]
-            for axis, size in fixed:
+            sizes = [(axis, guards.length(size)) for axis, size in enumerate(value.shape)]
+            for axis, size in sizes:
+                if not isinstance(size, int):
+                    continue
                 why = (
                     "the example's length is one, which torch.export always fixes"
                     if size == 1

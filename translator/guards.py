@@ -105,7 +105,7 @@ def _ranges(program: ExportedProgram, hints: Mapping[sympy.Symbol, int]) -> Iter
 
 def fixed_axes(node: Node) -> dict[int, int]:
     """The lengths of an input that are fixed, by axis, without those that what reads it enforces."""
-    shape = [_length(size) for size in node.meta["val"].shape]
+    shape = [length(size) for size in node.meta["val"].shape]
     fixed = {axis: size for axis, size in enumerate(shape) if isinstance(size, int)}
     for user in node.users:
         name = user.target._schema.name.partition("::")[2] if isinstance(user.target, torch._ops.OpOverload) else ""
@@ -128,7 +128,7 @@ def lines(
     writer = SizeWriter(_unknown)
     for name, node in inputs:
         for axis, size in enumerate(node.meta["val"].shape):
-            if isinstance(_length(size), Size):
+            if isinstance(length(size), Size):
                 writer.shown.setdefault(size.node.expr, Subscript(Attribute(Name(name), "shape"), axis))
         code += _fixed_lines(name, node, dims)
     for condition in found:
@@ -138,7 +138,7 @@ def lines(
 
 
 def _fixed_lines(name: str, node: Node, dims: Callable[[Any], str]) -> list[str]:
-    fixed, shape = fixed_axes(node), [_length(size) for size in node.meta["val"].shape]
+    fixed, shape = fixed_axes(node), [length(size) for size in node.meta["val"].shape]
     if not fixed:
         return []
     first, last = min(fixed), max(fixed)
@@ -151,7 +151,7 @@ def _fixed_lines(name: str, node: Node, dims: Callable[[Any], str]) -> list[str]
     return [f"    if {' or '.join(tests)}:", f"        raise ValueError({message!r})"]
 
 
-def _length(size: Any) -> int | Size:
+def length(size: Any) -> int | Size:
     """A length as an int where it is fixed, which torch also writes as a symbolic integer."""
     if not isinstance(size, torch.SymInt):
         return size
