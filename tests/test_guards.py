@@ -156,3 +156,59 @@ def test_torchs_own_tuples_keep_their_fields():
 def test_a_split_into_one_part_is_that_part():
     translated(lambda s, x: [part * s for part in x.split(6)], X)
     translated(lambda s, x: torch.stack((s * x[:1]).unbind(0)), X)
+
+
+def test_two_bounds_that_meet_are_one_length():
+    def window(s, x):
+        return s * x * 2 if x.shape[0] <= 6 and x.shape[0] >= 6 else x
+
+    translation = translated(window, X)
+    with pytest.raises(ValueError):
+        translation.model(np.ones((5, 4), np.float32))
+    translated(
+        lambda s, x, y: (s * x * 2 if 2 * x.shape[0] <= y.shape[0] <= 2 * x.shape[0] else x, y), X, torch.ones(12)
+    )
+
+
+class Table(nn.Module):
+    def __init__(self, function: Callable):
+        super().__init__()
+        self.function = function
+        self.register_buffer("table", torch.tensor([[1.1, 2, 7, -3], [4.25, 5, 6, 1], [0, 9, 8, 2]]), persistent=False)
+
+    def forward(self, *args):
+        return self.function(self.table, *args)
+
+
+LOOKUPS = [
+    lambda t, i: t[i],
+    lambda t, i: t.index_select(0, i) * 2,
+    lambda t, i: t.gather(0, i[None].expand(2, 2)),
+    lambda t, i: t.index_add(0, i, torch.ones(2, 4)),
+    lambda t, i: t.scatter(0, i[None].expand(2, 2), 5.0),
+    lambda t, i: t[torch.arange(3)[:2] + i.min()].reshape(-1)[..., None],
+]
+
+
+@pytest.mark.parametrize("number", range(len(LOOKUPS)))
+def test_constants_are_looked_up_by_what_jax_traces(number):
+    translation = translator.translate(Table(LOOKUPS[number]).eval(), (torch.tensor([0, 1]),))
+    assert translation.verify(sizes=0).ok
+
+
+class Shortcut(nn.Module):
+    """Its output width is to be seen in a part that some instances lack, and a fraction of it elsewhere."""
+
+    def __init__(self, width: int, out: int):
+        super().__init__()
+        self.shortcut = nn.Linear(width, out) if width != out else None
+        self.down, self.up = nn.Linear(width, out // 4), nn.Linear(out // 4, out)
+
+    def forward(self, x):
+        return self.up(self.down(x)) + (x if self.shortcut is None else self.shortcut(x))
+
+
+def test_a_number_that_an_instance_does_not_use_is_what_its_others_follow_from():
+    widths = [16, 16, 32, 48, 64, 64]
+    module = nn.Sequential(*(Shortcut(a, b) for a, b in zip(widths, widths[1:], strict=False))).eval()
+    assert translator.translate(module, (torch.randn(3, 16),)).verify(random=0, sizes=0).ok

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch._ops import OpOverload
@@ -99,21 +100,28 @@ def _length(definition: Definition, merger: Merger, column: list) -> Expr | None
 def _derived(definition: Definition, column: list) -> Operation | None:
     """A number that follows from an earlier argument in every instance: a multiple, a fraction, the square, or so many less."""
     for argument in definition.arguments:
-        name = Name(argument.name)
         pairs = [(a, b) for a, b in zip(argument.values, column, strict=True) if ANY.value not in (a, b)]
         if len(set(pairs)) < 2 or not all(type(a) is int and type(b) is int for a, b in pairs):
             continue
-        if all(b == a * a for a, b in pairs):
-            return Operation("**", (name, 2))
-        for n in _SMALL:
-            if all(b == n * a for a, b in pairs):
-                return Operation("*", (n, name))
-            if all(a == n * b for a, b in pairs):
-                return Operation("//", (name, n))
-        for n in _SMALL:
-            if all(b == a - n for a, b in pairs):
-                return Operation("-", (name, n))
+        for expression, forward, back in _formulas(Name(argument.name)):
+            # Where an instance has no use for the argument yet, the number says what it must be.
+            zipped = zip(argument.values, column, strict=True)
+            values = tuple(back(b) if a is ANY.value and b is not ANY.value else a for a, b in zipped)
+            settled = [(a, b) for a, b in zip(values, column, strict=True) if ANY.value not in (a, b)]
+            if all(forward(a) == b for a, b in settled):
+                argument.values = values
+                return expression
     return None
+
+
+def _formulas(name: Name) -> Iterator[tuple[Operation, Callable[[int], int], Callable[[int], int]]]:
+    """Ways in which a number may follow from an argument: as code, as a function, and back."""
+    yield Operation("**", (name, 2)), lambda a: a * a, math.isqrt
+    for n in _SMALL:
+        yield Operation("*", (n, name)), lambda a, n=n: n * a, lambda b, n=n: b // n
+        yield Operation("//", (name, n)), lambda a, n=n: a // n if a % n == 0 else None, lambda b, n=n: b * n
+    for n in _SMALL:
+        yield Operation("-", (name, n)), lambda a, n=n: a - n, lambda b, n=n: b + n
 
 
 def _fresh(name: str, taken: set[str]) -> str:

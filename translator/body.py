@@ -16,7 +16,8 @@ import sympy
 import torch
 from torch.fx import Node
 
-from op_table.expr import Call, Expr, Name, Prelude, Size, Value, transform, walk
+from op_table.dtypes import written
+from op_table.expr import Attribute, Call, Expr, Name, Prelude, Size, Subscript, Value, transform, walk
 from op_table.prelude.batched import batched
 from op_table.registry import Unsupported
 from translator import provenance
@@ -195,8 +196,14 @@ class Bodies:
         return target is not None and not isinstance(value, Leaf)
 
     def _add_constants(self, body: Body, values: list[Value]) -> None:
+        parts = [part for statement in body.statements for part in walk(statement.expr)]
+        looked_up = {value.name for part in parts for value in _computed_with(part)}
         for value in reversed(values):
-            body.statements.insert(0, Statement((value,), self._constant(value), frame=body.call.frame))
+            expr = self._constant(value)
+            if value.name in looked_up:  # a numpy array takes no index that JAX traces
+                dtype = {"dtype": written(value.dtype)} if value.dtype.kind in "fcV" else {}
+                expr = Name("jnp").asarray(expr, **dtype)
+            body.statements.insert(0, Statement((value,), expr, frame=body.call.frame))
 
     def _constant(self, value: Value) -> Expr:
         target = self.captured.targets[value.name]
@@ -258,6 +265,15 @@ class Bodies:
         if call not in memo:
             memo[call] = self.body(module, call)
         return memo[call]
+
+
+def _computed_with(part: Any) -> list[Value]:
+    """The values that an expression subscripts by arrays, calls a method of, or gives to a prelude function, which may do either."""
+    if isinstance(part, Subscript) and isinstance(part.value, Value):
+        return [part.value] if any(isinstance(inner, Value) for inner in walk(part.index)) else []
+    if isinstance(part, Call) and isinstance(part.function, Prelude):
+        return [arg for arg in (*part.args, *(value for _, value in part.kwargs)) if isinstance(arg, Value)]
+    return [part.value] if isinstance(part, Attribute) and isinstance(part.value, Value) else []
 
 
 def lift(layer: Expr, ndim: int, event_ndim: int | None) -> Expr:

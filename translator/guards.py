@@ -68,7 +68,7 @@ def _without_pairs(found: Iterable[sympy.Basic]) -> Iterator[sympy.Basic]:
             yield condition
         elif -gap not in done:
             done.add(gap)
-            yield sympy.Eq(*sorted(gap.as_coefficients_dict(), key=str)) if len(gap.args) == 2 else sympy.Eq(gap, 0)
+            yield sympy.Eq(gap, 0)
 
 
 def _environment(node: Node) -> ShapeEnv | None:

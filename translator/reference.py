@@ -42,7 +42,7 @@ class Reference:
         self.captured = captured
         self.wide = wide
         owner = captured.program.graph_module
-        self.graph = _runnable(owner, captured.graph if simplified else owner.graph, wide)
+        self.graph = _runnable(owner, captured.graph if simplified else owner.graph, wide, simplified)
 
     def run(self, args: tuple, kwargs: Mapping[str, Any], record: frozenset[str] = frozenset()) -> tuple[dict, dict]:
         """The output tensors and numbers by name, and the values of the recorded nodes by node name."""
@@ -92,7 +92,7 @@ class _Recorder(Interpreter):
         return value
 
 
-def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool) -> GraphModule:
+def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool, simplified: bool = False) -> GraphModule:
     """A GraphModule of a copy of graph under the same node names, every dtype in it widened if wide."""
     copy, mapped = Graph(), {}
     for node in graph.nodes:
@@ -102,6 +102,8 @@ def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool) -> GraphModule:
             warnings.simplefilter("ignore")  # of symbolic sizes among the arguments, see _Recorder
             mapped[node] = copy.node_copy(node, mapped.__getitem__)
             mapped[node].name = node.name  # the graph would rename what is called like a builtin
+        if simplified:
+            _give_tensors(copy, mapped[node])
         if wide and isinstance(node.target, torch._ops.OpOverload):
             mapped[node].args = torch.fx.node.map_aggregate(mapped[node].args, _widened_dtype)
             mapped[node].kwargs = torch.fx.node.map_aggregate(mapped[node].kwargs, _widened_dtype)
@@ -111,6 +113,18 @@ def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool) -> GraphModule:
         if isinstance(body, GraphModule):
             setattr(module, node.target, _runnable(body, body.graph, wide))
     return module
+
+
+def _give_tensors(graph: Graph, node: Node) -> None:
+    """The simplified graph has numbers where arrays of one number were; torch takes arrays there."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return
+    for position, (given, wanted) in enumerate(zip(node.args, node.target._schema.arguments, strict=False)):
+        if isinstance(given, (bool, int, float)) and str(wanted.type) == "Tensor":
+            with graph.inserting_before(node):
+                dtype = {bool: torch.bool, int: torch.int64}.get(type(given))  # None: the default of floats
+                number = graph.call_function(torch.ops.aten.scalar_tensor.default, (given,), {"dtype": dtype})
+                node.update_arg(position, number)
 
 
 def _widened_dtype(arg: Any) -> Any:

@@ -32,7 +32,7 @@ def _joined(inner: Subscript, first: tuple, second: tuple) -> tuple | None:
     """One subscript for two in a row, or None."""
     if isinstance(inner.value, Value) and "__list" in inner.value.name:  # an item of a Python list
         return None
-    if Ellipsis in first[:1] and Ellipsis in second[:1] and all(place is None for place in second[1:]):
+    if first[0] is Ellipsis and second[0] is Ellipsis and all(place is None for place in second[1:]):
         return (*first, *second[1:]) if all(place is None for place in first[1:]) else None
     outer, own = _spelled_out(second, _rank(inner)), _spelled_out(first, _rank(inner.value))
     return _merge(own, outer) if outer is not None and own is not None else None
