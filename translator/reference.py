@@ -102,7 +102,9 @@ def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool, simplified: bool
             warnings.simplefilter("ignore")  # of symbolic sizes among the arguments, see _Recorder
             mapped[node] = copy.node_copy(node, mapped.__getitem__)
             mapped[node].name = node.name  # the graph would rename what is called like a builtin
-        if simplified:
+        if simplified:  # a copy that was dropped is missed by a view, but not by a reshape
+            if node.target is torch.ops.aten.view.default:
+                mapped[node].target = torch.ops.aten.reshape.default
             _give_tensors(copy, mapped[node])
         if wide and isinstance(node.target, torch._ops.OpOverload):
             mapped[node].args = torch.fx.node.map_aggregate(mapped[node].args, _widened_dtype)
