@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from op_table.expr import Call, Value
 from translator.body import Leaf
-from translator.lines import Assign, For, Line, reads
+from translator.lines import Assign, For, If, Line, reads
 from translator.loops import Item, ItemLeaf
 
 
@@ -35,11 +35,30 @@ def without_nothings(part: Any) -> Any:
 
 
 def drop_unread(lines: list[Line], after: Iterable[Value]) -> None:
-    """Results that nothing reads have no name. after: what is read after the lines."""
-    read = {v.name for line in lines for v in reads(line)} | {v.name for v in after}
-    for line in lines:
-        read |= {value.name for _, value in line.carried} if isinstance(line, For) else set()
-    for line in lines:
-        for inner in line.lines if isinstance(line, For) else [line]:
-            if isinstance(inner, Assign) and len(inner.targets) > 1:
-                inner.targets = [t if t is not None and t.name in read else None for t in inner.targets]
+    """Results that nothing reads have no name, and a line of which nothing is read is dropped. after: what is read afterwards."""
+    last = {value.name for value in after}
+    while _drop(lines, last | {value.name for line in lines for value in _needed(line)}):
+        pass
+
+
+def _needed(line: Line) -> Iterator[Value]:
+    """What a line reads, and what its loops hand on."""
+    yield from reads(line)
+    if isinstance(line, For):
+        yield from (value for _, value in line.carried)
+    for inner in line.lines if isinstance(line, (For, If)) else ():
+        yield from _needed(inner)
+
+
+def _drop(lines: list[Line], read: set[str]) -> bool:
+    """Whether anything was dropped. What an optional branch ends with is its result."""
+    found = False
+    for line in list(lines):
+        if isinstance(line, (For, If)):
+            found |= _drop(line.lines[:-1] if isinstance(line, If) else line.lines, read)
+        elif not any(target is not None and target.name in read for target in line.targets):
+            lines.remove(line)
+            found = True
+        elif len(line.targets) > 1:
+            line.targets = [t if t is not None and t.name in read else None for t in line.targets]
+    return found

@@ -196,8 +196,8 @@ class GPT2Model(eqx.Module):
     def __call__(
         self, input_ids: Int[Array, "batch seq"], attention_mask: Int[Array, "batch seq_2"]
     ) -> BaseModelOutputWithPastAndCrossAttentions:
-        if attention_mask.shape[1] != input_ids.shape[1]:
-            raise ValueError("translated for attention_mask.shape[1] == input_ids.shape[1]")
+        if input_ids.shape[1] != attention_mask.shape[1]:
+            raise ValueError("translated for input_ids.shape[1] == attention_mask.shape[1]")
         if input_ids.shape[1] > 40:
             raise ValueError("translated for input_ids.shape[1] <= 40")
         position_ids = jnp.arange(input_ids.shape[1])
