@@ -187,6 +187,8 @@ LOOKUPS = [
     lambda t, i: t.index_add(0, i, torch.ones(2, 4)),
     lambda t, i: t.scatter(0, i[None].expand(2, 2), 5.0),
     lambda t, i: t[torch.arange(3)[:2] + i.min()].reshape(-1)[..., None],
+    lambda t, i: t[:, 1:][i] + (t * 2)[:, :3][i] + (-t)[:, 1:][i],
+    lambda t, i: (t + 1).index_put((i,), torch.zeros(2, 4)),
 ]
 
 
@@ -212,3 +214,36 @@ def test_a_number_that_an_instance_does_not_use_is_what_its_others_follow_from()
     widths = [16, 16, 32, 48, 64, 64]
     module = nn.Sequential(*(Shortcut(a, b) for a, b in zip(widths, widths[1:], strict=False))).eval()
     assert translator.translate(module, (torch.randn(3, 16),)).verify(random=0, sizes=0).ok
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.transpose(-1, -2)
+
+
+class MaybeSwap(nn.Module):
+    """A child without arrays that only some instances have."""
+
+    def __init__(self, swaps: bool):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.swap = Transposed() if swaps else None
+
+    def forward(self, x):
+        x = torch.tanh(self.linear(x))
+        return (x if self.swap is None else self.swap(x)) * 2
+
+
+def test_an_optional_child_without_arrays_is_a_switch():
+    module = nn.Sequential(*(MaybeSwap(n % 2 == 0) for n in range(4))).eval()
+    translation = translator.translate(module, (torch.randn(2, 4, 4),))
+    assert translation.verify(random=0, sizes=0).ok
+    assert translation.source.count("class MaybeSwap") == 1 and "if self.has_swap:" in translation.source
+
+
+def test_two_equal_calls_with_several_results():
+    def twice(s, x):
+        (a, b), (c, d) = torch.topk(s * x, 2), torch.topk(s * x, 2)
+        return a + c, b + d
+
+    translated(twice, X)

@@ -55,7 +55,9 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         definition.places.append(expression)
     for name in definition.optional:
         values = tuple(name not in member.absent for member in definition.members)
-        definition.arguments.append(Argument(_fresh(f"has_{name}", taken), values, field=name))
+        argument = Argument(_fresh(f"has_{name}", taken), values, field=name)
+        argument.in_body = definition.module.entries[name].kind == INLINE  # there is no field to ask
+        definition.arguments.append(argument)
     for argument in definition.arguments:
         filler = next((v for v in argument.values if v is not ANY.value), None)
         argument.values = tuple(filler if v is ANY.value else v for v in argument.values)

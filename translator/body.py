@@ -7,7 +7,7 @@ array there shows becomes an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,19 @@ import torch
 from torch.fx import Node
 
 from op_table.dtypes import written
-from op_table.expr import Attribute, Call, Expr, Name, Prelude, Size, Subscript, Value, transform, walk
+from op_table.expr import (
+    Call,
+    Expr,
+    Name,
+    Operation,
+    Prelude,
+    Size,
+    Subscript,
+    Value,
+    children,
+    transform,
+    walk,
+)
 from op_table.prelude.batched import batched
 from op_table.registry import Unsupported
 from translator import provenance
@@ -196,11 +208,11 @@ class Bodies:
         return target is not None and not isinstance(value, Leaf)
 
     def _add_constants(self, body: Body, values: list[Value]) -> None:
-        parts = [part for statement in body.statements for part in walk(statement.expr)]
-        looked_up = {value.name for part in parts for value in _computed_with(part)}
+        names = {value.name for value in values}
+        computed = {name for s in body.statements for name in _computed_with(s.expr, names)}
         for value in reversed(values):
             expr = self._constant(value)
-            if value.name in looked_up:  # a numpy array takes no index that JAX traces
+            if value.name in computed:  # numpy would compute with it, and takes nothing that JAX traces
                 dtype = {"dtype": written(value.dtype)} if value.dtype.kind in "fcV" else {}
                 expr = Name("jnp").asarray(expr, **dtype)
             body.statements.insert(0, Statement((value,), expr, frame=body.call.frame))
@@ -267,13 +279,17 @@ class Bodies:
         return memo[call]
 
 
-def _computed_with(part: Any) -> list[Value]:
-    """The values that an expression subscripts by arrays, calls a method of, or gives to a prelude function, which may do either."""
-    if isinstance(part, Subscript) and isinstance(part.value, Value):
-        return [part.value] if any(isinstance(inner, Value) for inner in walk(part.index)) else []
-    if isinstance(part, Call) and isinstance(part.function, Prelude):
-        return [arg for arg in (*part.args, *(value for _, value in part.kwargs)) if isinstance(arg, Value)]
-    return [part.value] if isinstance(part, Attribute) and isinstance(part.value, Value) else []
+def _computed_with(part: Any, constants: set[str]) -> Iterator[str]:
+    """The constants that an expression does more with than to hand them to JAX, beside what is traced or in a call of jnp."""
+    for child in children(part):
+        yield from _computed_with(child, constants)
+        if isinstance(child, Value) and child.name in constants:
+            beside = any(isinstance(v, Value) and v.name not in constants for v in walk(part))
+            of_jax = isinstance(part, Call) and not isinstance(part.function, (Prelude, Value))
+            index = isinstance(part, Subscript) and child is part.index
+            handed = (isinstance(part, Operation) or index) and beside or of_jax and child is not part.function
+            if not handed and not isinstance(part, (tuple, list, dict)):
+                yield child.name
 
 
 def lift(layer: Expr, ndim: int, event_ndim: int | None) -> Expr:

@@ -196,7 +196,9 @@ def write_reproduction(
     """
     call = divergence.call
     assert call is not None and divergence.culprit is not None
-    if folder is None:
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    else:
         folder = Path(tempfile.mkdtemp(prefix="torch2eqx-divergence-"))
         (folder / "model.py").write_text(emitted.source)
         checkpoint.write(checkpoint.distinct(state, emitted.tied), folder)

@@ -282,7 +282,7 @@ class Method:
                     result, otherwise = self.printer.name(line.result), self.printer.text(line.otherwise)
                     if result != otherwise:
                         text.append(f"{pad}{result} = {otherwise}")
-                    text.append(f"{pad}if self.{line.field} is not None:")
+                    text.append(f"{pad}if {self._is_there(line.field)}:")
                     text += self._block(line.lines, indent + 1)
                     if isinstance(line.otherwise, Given):
                         text.append(f"{pad}elif {otherwise} is None:")
@@ -292,6 +292,11 @@ class Method:
                 case For():
                     text += self._for(line, indent)
         return text
+
+    def _is_there(self, field: str) -> str:
+        """The test that an optional field is there; one that holds no arrays is only told of."""
+        argument = next(argument for argument in self.definition.arguments if argument.field == field)
+        return f"self.{argument.name}" if argument.in_body else f"self.{field} is not None"
 
     def _for(self, line: For, indent: int) -> list[str]:
         pad = "    " * indent

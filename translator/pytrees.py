@@ -21,18 +21,20 @@ def register(*values: Any) -> None:
         _register(value)
 
 
-def _register(value: Any) -> None:
+def _register(value: Any, inside: bool = False) -> None:
     if isinstance(value, (torch.Tensor, *_PLAIN)) or callable(value):
         return
     if type(value) not in pytree.SUPPORTED_NODES and not _is_namedtuple(value):
         if not _holds_tensors(value):
+            if inside:  # a cache's layer that keeps nothing, say: torch would take it for an output
+                _register_object(type(value))
             return
         if dataclasses.is_dataclass(value):
             torch.export.register_dataclass(type(value), serialized_type_name=_name(type(value)))
         else:
             _register_object(type(value))
     for part in _parts(value):
-        _register(part)
+        _register(part, inside or type(value) not in (tuple, list, dict))
 
 
 def _is_namedtuple(value: Any) -> bool:

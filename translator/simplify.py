@@ -5,6 +5,7 @@ Every pass leaves the graph computing the same values; each node's recorded valu
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -178,7 +179,8 @@ def drop_repeats(graph: Graph) -> None:
     """What a module computes again from the same values is computed once."""
     seen: dict[Any, Node] = {}
     for node in list(graph.nodes):
-        if not packet(node) or torch.Tag.nondeterministic_seeded in node.target.tags:
+        part = node.op == "call_function" and node.target is operator.getitem
+        if not part and (not packet(node) or torch.Tag.nondeterministic_seeded in node.target.tags):
             continue
         leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
         parts = tuple((type(leaf), str(leaf) if isinstance(leaf, (float, torch.SymInt)) else leaf) for leaf in leaves)
