@@ -247,3 +247,16 @@ def test_two_equal_calls_with_several_results():
         return a + c, b + d
 
     translated(twice, X)
+
+
+class Rounded(nn.Module):
+    """Constants of which nothing wider than float32 is made until they meet an argument."""
+
+    def forward(self, x):
+        low, high = torch.broadcast_tensors(torch.tensor(0.1), torch.tensor(0.7))
+        return x * (low + high * 1.1630870719457722)
+
+
+def test_narrow_constants_keep_their_values_in_float64():
+    translation = translator.translate(Rounded().eval(), (X,))
+    assert translation.verify(random=0, sizes=0).ok

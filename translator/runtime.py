@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,14 +22,17 @@ _WIDE = {"float32": "float64", "float16": "float64", "bfloat16": "float64", "com
 
 
 def wide_source(source: str) -> str:
-    """The source with every dtype token (`jnp.float32` and its like) replaced by the wide one; strings and comments stay."""
+    """The source with every dtype token (`jnp.float32` and its like) replaced by the wide one; strings and comments stay.
+
+    Constants of numpy's keep the values that they have in their narrow dtype, see wide_numpy.py.
+    """
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     lines = source.splitlines(keepends=True)
     for a, dot, b in reversed(list(zip(tokens, tokens[1:], tokens[2:], strict=False))):
         if a.string == "jnp" and dot.string == "." and b.string in _WIDE and b.type == tokenize.NAME:
             row, line = b.start[0] - 1, lines[b.start[0] - 1]
             lines[row] = line[: b.start[1]] + _WIDE[b.string] + line[b.end[1] :]
-    return "".join(lines)
+    return re.sub(r"^import numpy as np$", "from translator.wide_numpy import np", "".join(lines), flags=re.MULTILINE)
 
 
 def _call(arrays: Any, rest: tuple[tuple, Any]) -> Any:

@@ -123,8 +123,8 @@ def _recorded(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node], hin
     for name in found:
         base, _, place = (name or "").partition(".")
         parts = provenance.unpacked(call.type_name, base) if place.isdecimal() else ()
-        if int(place or 0) < len(parts):
-            base = parts[int(place or 0)]
+        if place.isdecimal() and int(place) < len(parts):
+            base = parts[int(place)]
         elif place and whole[base] > 1:
             base = f"{base}_{place.replace('.', '_')}"
         count = 2
