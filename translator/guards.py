@@ -32,8 +32,8 @@ aten = torch.ops.aten
 
 # Ops that raise in JAX as in torch where an input has another length along the axis given.
 _ENFORCING = {
-    **dict.fromkeys(("linear", "matmul", "mm", "layer_norm", "lstm", "gru", "rnn_tanh", "rnn_relu"), -1),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "batch_norm"), 1),
+    **dict.fromkeys(("linear", "matmul", "mm", "lstm", "gru", "rnn_tanh", "rnn_relu"), -1),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), 1),
 }
 
 
