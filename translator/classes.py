@@ -107,12 +107,6 @@ class Program:
     root: Definition
     origin: Callable[[str], str]  # the node that a value is, if calls only handed it on
 
-    def values_of(self, path: str) -> list[Any]:
-        """The constructor arguments' values of the instance at path."""
-        definition = self.of[path]
-        position = next(i for i, m in enumerate(definition.members) if m.module.path == path)
-        return [argument.values[position] for argument in definition.arguments]
-
 
 class Merger:
     """Finds the definitions, from the innermost classes outwards."""
