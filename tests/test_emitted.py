@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import translator
-from tests import odd_modules
+from tests import linters, odd_modules
 from tests.zoo import models
 
 # Varied: attention, convolutions, recurrence, caches, encoder and decoder, constants beside the source, odd names.
@@ -111,19 +111,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(*command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-
-
 def test_emitted_files_pass_ruff(folder):
-    run("ruff", "check", "--isolated", "--ignore=F722,F821", str(folder))
-    run("ruff", "format", "--isolated", "--check", "--line-length=100", str(folder))
+    linters.ruff(folder)
 
 
 def test_emitted_files_pass_pyright(folder):
-    (folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "basic"}')
-    run("pyright", "--pythonpath", sys.executable, "-p", str(folder))
+    linters.pyright(folder)
 
 
 _PRINT = """

@@ -7,6 +7,7 @@ array there shows becomes an argument.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,10 +95,20 @@ class Bodies:
         self.values: dict[str, Value] = {}
         self.problems: list[Problem] = []
         self.constants: dict[str, torch.Tensor] = {}
-        fixed = [t for t in captured.targets.values() if t not in captured.persistent and t in captured.tensors]
-        self.constant_names = short_names({target: captured.tensors[target] for target in fixed})
         self.lowered: dict[str, Any] = {}
         self.ops: dict[str, int] = {}
+
+    @functools.cached_property
+    def constant_names(self) -> dict[str, str]:
+        """What the source calls each tensor that no checkpoint carries."""
+        tensors, persistent = self.captured.tensors, self.captured.persistent
+        fixed = [t for t in self.captured.targets.values() if t not in persistent and t in tensors]
+        return short_names({target: tensors[target] for target in fixed})
+
+    @functools.cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The graph's nodes by name."""
+        return {node.name: node for node in self.captured.graph.nodes}
 
     def lower_all(self, root: ModuleCall) -> None:
         """Lower every node. Raises UnsupportedOps naming all that cannot be."""

@@ -20,15 +20,14 @@ from torch.utils._sympy.numbers import int_oo
 
 from op_table.expr import Attribute, Name, Size, Subscript
 from op_table.registry import Unsupported
+from translator.lower import packet
+from translator.provenance import TORCH
 from translator.sizes import SizeWriter
 
-_TORCH = os.path.join(os.path.dirname(torch.__file__), "")
-_OF_USERS = (os.path.join(_TORCH, "nn", ""), os.path.join(_TORCH, "functional.py"))
+_OF_USERS = (os.path.join(TORCH, "nn", ""), os.path.join(TORCH, "functional.py"))
 
 # torch's own functions that do something else from a length on: a slice is cut where the array ends.
 _THAT_MATTER = {"_compute_slice_index"}
-
-aten = torch.ops.aten
 
 # Ops that raise in JAX as in torch where an input has another length along the axis given.
 _ENFORCING = {
@@ -82,7 +81,7 @@ def _matters(guard: Any) -> bool:
         return True
     if file.startswith(_OF_USERS):  # torch.nn compares lengths to raise where they differ, which JAX does as well
         return not isinstance(guard.expr, (sympy.Eq, sympy.Ne))
-    return not file.startswith(_TORCH)
+    return not file.startswith(TORCH)
 
 
 def _replaced(expr: sympy.Basic, env: ShapeEnv, hints: Mapping[sympy.Symbol, int]) -> sympy.Basic:
@@ -108,9 +107,8 @@ def fixed_axes(node: Node) -> dict[int, int]:
     shape = [length(size) for size in node.meta["val"].shape]
     fixed = {axis: size for axis, size in enumerate(shape) if isinstance(size, int)}
     for user in node.users:
-        name = user.target._schema.name.partition("::")[2] if isinstance(user.target, torch._ops.OpOverload) else ""
-        if name in _ENFORCING and user.args[0] is node:
-            fixed.pop(_ENFORCING[name] % len(shape), None)
+        if packet(user) in _ENFORCING and user.args[0] is node:
+            fixed.pop(_ENFORCING[packet(user)] % len(shape), None)
     return fixed
 
 

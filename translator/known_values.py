@@ -15,6 +15,7 @@ import torch
 from torch.fx import Graph, Node
 
 from translator.affine import Affine, argument, follow, recognise, size_expr
+from translator.lower import packet
 from translator.parameters import replace
 
 aten = torch.ops.aten
@@ -55,7 +56,7 @@ def _fold(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> list[sympy.Basic
 
 def _within(node: Node, known: Mapping[Node, Affine]) -> list[sympy.Basic]:
     """That the positions looked up in an embedding lie in its table."""
-    if not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.name != "aten::embedding":
+    if packet(node) != "embedding":
         return []
     formula, rows = known.get(node.args[1]), node.args[0].meta["val"].shape[0]
     if formula is None or not isinstance(rows, int) or not all(step.is_nonnegative for step in formula.steps):

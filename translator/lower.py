@@ -68,6 +68,12 @@ def op_name(node: Node) -> str:
     return getattr(target, "__module__", "") + "." + getattr(target, "__name__", str(target))
 
 
+def packet(node: Node) -> str:
+    """The name of a node's op without namespace and overload: `add`; empty for what is no op of torch's."""
+    target = node.target
+    return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
+
+
 def arguments(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> tuple[tuple, dict[str, Any]]:
     """A node's arguments as a rule takes them. operand gives the expression or size that stands for another node."""
 
@@ -173,4 +179,4 @@ def operand_value(node: Node, sizes: Sizes) -> Any:
     return sizes.read(recorded)
 
 
-__all__ = ["Expr", "Sizes", "arguments", "check", "lower_node", "op_name", "operand_value"]
+__all__ = ["Expr", "Sizes", "arguments", "check", "lower_node", "op_name", "operand_value", "packet"]

@@ -34,7 +34,7 @@ class Method:
         self.bodies = file.program.bodies
         self.module = definition.module
         self.prefix = f"{self.module.path}." if self.module.path else ""
-        self.nodes = {node.name: node for node in self.bodies.captured.graph.nodes}
+        self.nodes = self.bodies.nodes
         self.length_names: dict[str, str] = {}
         self.is_root = definition is file.program.root
 

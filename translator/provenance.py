@@ -17,7 +17,7 @@ import torch
 from torch.fx import Node
 
 _FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?P<code>[^\n]*))?')
-_TORCH = os.path.join(os.path.dirname(torch.__file__), "")
+TORCH = os.path.join(os.path.dirname(torch.__file__), "")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Frame:
 
     @property
     def in_torch(self) -> bool:
-        return self.file.startswith(_TORCH) or f"{os.sep}torch{os.sep}nn{os.sep}" in self.file
+        return self.file.startswith(TORCH) or f"{os.sep}torch{os.sep}nn{os.sep}" in self.file
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
+from translator.affine import size_expr
+from translator.lower import packet
 from translator.parameters import replace
 
 aten = torch.ops.aten
@@ -28,29 +31,27 @@ def fold_scalars(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> None:
     """Compute what only numbers go into, and write numbers for arrays that hold one. tensors: placeholders of fixed value."""
     numbers: dict[Node, Any] = {}
     exact: dict[Node, torch.Tensor] = {}
+    computed: dict[Node, Any] = {}
+    known = ChainMap(numbers, computed)
     for node in list(graph.nodes):
         if node.op == "placeholder" and node.name in tensors and tensors[node.name].ndim == 0:
             if not tensors[node.name].is_meta:
                 exact[node] = tensors[node.name].detach().cpu()
+                computed[node] = exact[node].item()
         elif node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
-            _compute(graph, node, exact)
+            new = _compute(graph, node, exact)
+            if new is not None:
+                computed[new] = exact[new].item()
             number = _fill(node)
             if number is not None:
                 numbers[node] = number
             _choose(node, numbers)
-            _use(
-                node,
-                numbers | {n: _number(tensor) for n, tensor in exact.items()} if _name(node) in _ELEMENTWISE else {},
-            )
+            _use(node, known)
     graph.eliminate_dead_code()
 
 
-def _name(node: Node) -> str:
-    return node.target._schema.name.partition("::")[2] if isinstance(node.target, torch._ops.OpOverload) else ""
-
-
 def _fill(node: Node) -> Any:
-    name, value = _name(node), node.meta.get("val")
+    name, value = packet(node), node.meta.get("val")
     if name not in _FILLED or not isinstance(value, torch.Tensor):
         return None
     if _FILLED[name] is not None:
@@ -64,7 +65,7 @@ def _fill(node: Node) -> Any:
 
 def _choose(node: Node, numbers: Mapping[Node, Any]) -> None:
     """Filling where a mask holds, in an array of one number, is a choice between two numbers."""
-    if _name(node) != "masked_fill" or node.args[0] not in numbers or not isinstance(node.args[2], (int, float)):
+    if packet(node) != "masked_fill" or node.args[0] not in numbers or not isinstance(node.args[2], (int, float)):
         return
     value, mask = node.meta["val"], node.args[1]
     if value.dtype == torch.float32 and _covers([mask.meta["val"].shape], value.shape):
@@ -76,20 +77,19 @@ def _is_array(part: Any) -> bool:
     return isinstance(part, Node) and isinstance(part.meta.get("val"), torch.Tensor)
 
 
-def _number(tensor: torch.Tensor) -> Any:
-    return tensor.item()
+def _compute(graph: Graph, node: Node, exact: dict[Node, torch.Tensor]) -> Node | None:
+    """Replace a 0-d result of 0-d constants by its value: in torch's own dtype, floats to all digits of a float64.
 
-
-def _compute(graph: Graph, node: Node, exact: dict[Node, torch.Tensor]) -> None:
-    """Replace a 0-d result of 0-d constants by its value: in torch's own dtype, floats to all digits of a float64."""
+    Returns the node that stands for it now, None where there is nothing to compute.
+    """
     value = node.meta.get("val")
     nodes = node.all_input_nodes
     if not isinstance(value, torch.Tensor) or value.ndim or not nodes or any(n not in exact for n in nodes):
-        return
+        return None
     if _RANDOM in node.target.tags or node.target._schema.is_mutable or value.is_complex():
-        return
+        return None
     if any(isinstance(leaf, torch.SymInt) for leaf in pytree.tree_leaves((node.args, node.kwargs))):
-        return
+        return None
 
     def run(wide: bool) -> torch.Tensor:
         def convert(leaf: Any) -> Any:
@@ -105,20 +105,21 @@ def _compute(graph: Graph, node: Node, exact: dict[Node, torch.Tensor]) -> None:
     try:
         result = run(wide=value.is_floating_point())
     except Exception:  # left to lowering, which says what is wrong with it
-        return
+        return None
     if not isinstance(result, torch.Tensor) or result.ndim:
-        return
+        return None
     with graph.inserting_before(node):
         new = graph.call_function(aten.full.default, ([], result.item()), {"dtype": value.dtype})
     new.meta = dict(node.meta)
     replace(node, new)
     exact[new] = result
+    return new
 
 
 def _use(node: Node, numbers: Mapping[Node, Any]) -> None:
     """Write the number for each operand that holds one, where the others alone give the result its shape and dtype."""
     value = node.meta.get("val")
-    for position in _ELEMENTWISE.get(_name(node), ()):
+    for position in _ELEMENTWISE.get(packet(node), ()):
         operand = node.args[position] if 1 < len(node.args) > position else None
         others = [a for p, a in enumerate(node.args[:3]) if p != position and _is_array(a) and a not in numbers]
         if not isinstance(operand, Node) or operand not in numbers or not others:
@@ -138,7 +139,7 @@ def _use(node: Node, numbers: Mapping[Node, Any]) -> None:
 
 def _keeps_dtype(node: Node, operand: Node, others: list[Node]) -> bool:
     """Whether the result has the same dtype when the operand is a Python number, which takes part in no promotion."""
-    if _name(node) != "where":
+    if packet(node) != "where":
         x = others[0].meta["val"]
         return torch.result_type(x, operand.meta["val"]) == x.dtype
     data = [other for other in others if other is not node.args[0]]
@@ -152,18 +153,14 @@ def _keeps_dtype(node: Node, operand: Node, others: list[Node]) -> bool:
 
 def _only_masks_attention(node: Node) -> bool:
     """Whether nothing but attention reads a node, as its mask, which broadcasts."""
-    return all(_name(user) == "scaled_dot_product_attention" and node not in user.args[:3] for user in node.users)
+    return all(packet(user) == "scaled_dot_product_attention" and node not in user.args[:3] for user in node.users)
 
 
 def _covers(shapes: list, result: Any) -> bool:
     """Whether arrays of these shapes broadcast to the result's, at all sizes."""
-
-    def expr(size: Any) -> Any:
-        return size.node.expr if isinstance(size, torch.SymInt) else size
-
-    wanted = [expr(size) for size in result]
+    wanted = [size_expr(size) for size in result]
     reached = [False] * len(wanted)
     for shape in shapes:
         for offset, size in enumerate(reversed(list(shape)), 1):
-            reached[-offset] |= expr(size) == wanted[-offset]
+            reached[-offset] |= size_expr(size) == wanted[-offset]
     return all(reached)

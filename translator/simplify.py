@@ -15,9 +15,11 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
+from translator.affine import size_expr
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
 from translator.known_values import fold_known_values
+from translator.lower import packet
 from translator.parameters import hand_over, replace
 from translator.scalars import fold_scalars
 
@@ -89,12 +91,6 @@ def known_tensors(captured: Captured) -> Mapping[str, torch.Tensor]:
     }
 
 
-def packet(node: Node) -> str:
-    """The name of a node's op without namespace and overload."""
-    target = node.target
-    return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
-
-
 def same_value(a: Node, b: Node) -> bool:
     """Whether two nodes have the same recorded shape and dtype."""
     x, y = a.meta.get("val"), b.meta.get("val")
@@ -105,11 +101,7 @@ def same_value(a: Node, b: Node) -> bool:
 
 def same_shape(a: tuple, b: tuple) -> bool:
     """Whether two shapes are the same at all sizes, without adding a guard on one."""
-
-    def expr(size: object) -> object:
-        return size.node.expr if isinstance(size, torch.SymInt) else size
-
-    return len(a) == len(b) and all(expr(m) == expr(n) for m, n in zip(a, b, strict=True))
+    return len(a) == len(b) and all(size_expr(m) == size_expr(n) for m, n in zip(a, b, strict=True))
 
 
 def kept_axes(graph: Graph) -> list[sympy.Basic]:

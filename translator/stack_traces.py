@@ -9,14 +9,14 @@ import ast
 import contextlib
 import functools
 import linecache
-import os
 import traceback
 from collections.abc import Iterator
 
 import torch
 from torch.fx.proxy import TracerBase
 
-_TORCH = os.path.join(os.path.dirname(torch.__file__), "")
+from translator.provenance import TORCH
+
 _FUNCTIONAL = torch.nn.functional.__file__
 
 
@@ -41,7 +41,7 @@ def _user_frames(summary: traceback.StackSummary) -> traceback.StackSummary:
     kept = [
         f
         for f in frames[first:]
-        if f.name == "forward" or not f.filename.startswith(_TORCH) or f.filename == _FUNCTIONAL
+        if f.name == "forward" or not f.filename.startswith(TORCH) or f.filename == _FUNCTIONAL
     ]
     return traceback.StackSummary.from_list([f for f in kept if not _passes_on(f.filename, f.lineno or 0)])
 
