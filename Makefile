@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-only golden zoo lint format clean
+.PHONY: help venv install demo test test-only golden zoo opinfo fuzz lint format clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ golden: venv ## Write the emitted files that tests/golden keeps anew, to be revi
 
 zoo: venv ## Every model of the zoo as make test checks it, and its file with pyright.
 	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py
+
+# How many random programs make fuzz draws, and the seed of the first.
+FUZZ ?= 10000
+SEED ?= 0
+
+opinfo: venv ## Every op, module, dtype and sample of torch's own test databases. Writes docs/ops.md; about an hour.
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.opinfo --jobs $(JOBS) --page docs/ops.md $(ARGS)
+
+fuzz: venv ## Random programs against torch: FUZZ of them, over JOBS processes. Failures are printed small.
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz.run $(FUZZ) $(JOBS) $(SEED)
 
 lint: venv ## Check style and format.
 	$(BIN)/ruff check .

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from op_table.dtypes import cast
-from op_table.expr import Expr, jax, jnp, prelude
+from op_table.dtypes import cast, inexact, is_float
+from op_table.expr import Expr, RandomKey, jax, jnp, prelude
+from op_table.prelude import gradients
+from op_table.prelude import random as drawing
 from op_table.prelude.select import safe_softmax as safe_softmax_
-from op_table.registry import Unsupported, lowers
+from op_table.registry import lowers
 
 # Activations without parameters, which jax.nn has under another name or the same.
 PLAIN = {
@@ -16,11 +18,7 @@ PLAIN = {
     "log_sigmoid": jax.nn.log_sigmoid,
     "mish": jax.nn.mish,
     "relu": jax.nn.relu,
-    "relu6": jax.nn.relu6,
-    "selu": jax.nn.selu,
-    "sigmoid": jax.nn.sigmoid,
     "silu": jax.nn.silu,
-    "special_expit": jax.nn.sigmoid,
 }
 
 
@@ -32,6 +30,16 @@ for _name, _function in PLAIN.items():
     lowers(f"aten.{_name}.default")(_plain(_function))
 
 
+@lowers("aten.relu6.default")
+def relu6(x: Expr) -> Expr:
+    return jax.nn.relu6(x) if is_float(x.dtype) else jnp.clip(x, 0, 6)
+
+
+@lowers("aten.sigmoid.default", "aten.special_expit.default")
+def sigmoid(x: Expr) -> Expr:
+    return jax.nn.sigmoid(inexact(x))
+
+
 @lowers("aten.gelu.default")
 def gelu(x: Expr, *, approximate: str = "none") -> Expr:
     return jax.nn.gelu(x, approximate=approximate == "tanh")
@@ -39,14 +47,19 @@ def gelu(x: Expr, *, approximate: str = "none") -> Expr:
 
 @lowers("aten.elu.default")
 def elu(x: Expr, alpha=1, scale=1, input_scale=1) -> Expr:
-    if (scale, input_scale) != (1, 1):
-        return scale * jnp.where(x > 0, x, alpha * jnp.expm1(input_scale * x))
-    return jax.nn.elu(x) if alpha == 1 else jax.nn.elu(x, alpha)
+    options = {name: value for name, value in {"alpha": alpha, "rate": input_scale}.items() if value != 1}
+    y = prelude(gradients.elu)(x, **options)
+    return y if scale == 1 else scale * y
 
 
 @lowers("aten.celu.default")
 def celu(x: Expr, alpha=1.0) -> Expr:
-    return jax.nn.celu(x) if alpha == 1 else jax.nn.celu(x, alpha)
+    return elu(x, alpha, 1, 1 / alpha)
+
+
+@lowers("aten.selu.default")
+def selu(x: Expr) -> Expr:
+    return elu(x, 1.6732632423543772, 1.0507009873554805)
 
 
 @lowers("aten.leaky_relu.default")
@@ -57,7 +70,7 @@ def leaky_relu(x: Expr, negative_slope=0.01) -> Expr:
 @lowers("aten.rrelu.default")
 def rrelu(x: Expr, lower=0.125, upper=1 / 3, training: bool = False, generator=None) -> Expr:
     if training:
-        raise Unsupported("rrelu draws its slopes at random while training")
+        return prelude(drawing.randomized_leaky_relu)(x, lower, upper, RandomKey())
     return leaky_relu(x, (lower + upper) / 2)
 
 
@@ -74,6 +87,8 @@ def prelu(x: Expr, weight: Expr) -> Expr:
 
 @lowers("aten.hardtanh.default")
 def hardtanh(x: Expr, min_val=-1, max_val=1) -> Expr:
+    if not is_float(x.dtype):
+        return jnp.clip(x, int(min_val), int(max_val))
     return jax.nn.hard_tanh(x) if (min_val, max_val) == (-1, 1) else jnp.clip(x, min_val, max_val)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from op_table.expr import Expr, Name, jnp, prelude, static
+from op_table.expr import Expr, Name, RandomKey, jnp, prelude, static
 from op_table.prelude import attention as real
+from op_table.prelude import attention_dropout as dropping
 from op_table.registry import Unsupported, lowers
 
 
@@ -21,10 +22,11 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Expr:
-    _refuse_dropout(dropout_p)
     options = _options(query, key, attn_mask, is_causal, scale)
     if enable_gqa:
         key, value = (_repeat_heads(query, shared) for shared in (key, value))
+    if dropout_p:
+        return prelude(dropping.attention_with_dropout)(query, key, value, dropout_p, RandomKey(), **options)
     mask = [options.pop("mask")] if "mask" in options else []
     return prelude(real.scaled_dot_product_attention)(query, key, value, *mask, **options)
 
@@ -40,7 +42,8 @@ def flash_attention_for_cpu(
     attn_mask: Expr | None = None,
     scale: float | None = None,
 ) -> tuple[Expr, Expr]:
-    _refuse_dropout(dropout_p)
+    if dropout_p:
+        raise Unsupported("the fused kernel of attention with dropout")
     options = _options(query, key, attn_mask, is_causal, scale)
     output = prelude(real.scaled_dot_product_attention)(query, key, value, **options)
     return output, prelude(real.attention_logsumexp)(query, key, **options)
@@ -56,11 +59,6 @@ def _options(query: Expr, key: Expr, mask: Expr | None, is_causal: bool, scale: 
         scale = None
     options = {"mask": mask, "scale": scale}
     return {name: option for name, option in options.items() if option is not None}
-
-
-def _refuse_dropout(dropout_p: float) -> None:
-    if dropout_p:
-        raise Unsupported(f"attention drops out with probability {dropout_p}: only evaluation is translated")
 
 
 def _repeat_heads(query: Expr, shared: Expr) -> Expr:

@@ -8,7 +8,7 @@ from typing import Any
 import jax.dtypes
 import numpy as np
 
-from op_table.dtypes import is_float, written
+from op_table.dtypes import is_array, is_float, written
 from op_table.expr import Expr, jnp
 
 
@@ -50,6 +50,16 @@ def at(x: Expr, dim: int, index: Any, ndim: int | None = None) -> Expr:
     if dim >= 2 and after < dim:
         return x[(Ellipsis, index, *[full] * after)]
     return x[(*[full] * dim, index)]
+
+
+def vector(x: Any) -> Any:
+    """A 0-d array as the vector of one element as which torch indexes it; anything else as it is."""
+    return x[None] if is_array(x) and x.ndim == 0 else x
+
+
+def like(result: Expr, x: Expr) -> Expr:
+    """What was computed of `vector(x)` in the shape of x."""
+    return result if x.ndim else result[0]
 
 
 def number(value: Any, dtype: np.dtype) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from op_table.dtypes import cast, is_complex, written
-from op_table.expr import Expr, Value, jnp, lax
-from op_table.registry import lowers
+from op_table.expr import Expr, Value, canonical, jnp, lax
+from op_table.registry import Unsupported, lowers
 
 
 @lowers("aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten._to_copy.default")
@@ -36,6 +36,8 @@ for _name, _dtype in {
 
 @lowers("aten.view.dtype")
 def view_dtype(x: Expr, dtype: np.dtype) -> Expr:
+    if canonical(dtype) != dtype or canonical(x.dtype) != x.dtype:
+        raise Unsupported(f"the bits of {x.dtype} as {dtype}: without x64 JAX has no numbers of 64 bits")
     return x if dtype == x.dtype else x.view(written(dtype))
 
 

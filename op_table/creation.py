@@ -9,14 +9,16 @@ import numpy as np
 
 from op_table.axes import number
 from op_table.dtypes import DEFAULT_FLOAT, cast, is_array, is_complex, is_float, is_integer, result_type, written
-from op_table.expr import Expr, Size, Value, jnp
+from op_table.expr import Expr, Size, Value, canonical, jnp
 from op_table.registry import Unsupported, lowers
 
 INT64 = np.dtype("int64")
 
 
 def dtype_given(dtype: np.dtype, default: np.dtype = DEFAULT_FLOAT) -> dict[str, Expr]:
-    """The `dtype` argument of a JAX function, left out where it is what JAX makes anyway."""
+    """The `dtype` argument of a JAX function, left out where it is what JAX makes anyway: of floats the widest that it has."""
+    if default == DEFAULT_FLOAT:
+        default = canonical(np.dtype("float64"))
     return {} if dtype == default else {"dtype": written(dtype)}
 
 
@@ -54,7 +56,7 @@ def filled(size: list, value: Any, dtype: np.dtype) -> Expr:
 def filled_like(x: Value, value: Any, dtype: np.dtype | None) -> Expr:
     dtype = x.dtype if dtype is None else dtype
     value = plain(value, dtype)
-    other = dtype_given(dtype, default=x.dtype)
+    other = {} if dtype == x.dtype else {"dtype": written(dtype)}
     if is_unit(value):
         return (jnp.ones_like if value else jnp.zeros_like)(x, **other)
     return jnp.full_like(x, value, **other)
@@ -141,11 +143,20 @@ def arange(end: Any, *, dtype: np.dtype | None = None) -> Expr:
 @lowers("aten.arange.start", "aten.arange.start_step")
 def arange_step(start: Any, end: Any, step: Any = 1, *, dtype: np.dtype | None = None) -> Expr:
     """torch counts the elements before it rounds the ends to the dtype."""
+    start, end, step = (int(v) if isinstance(v, bool) else v for v in (start, end, step))
     fractions = any(isinstance(v, float) for v in (start, end, step))
     dtype = dtype or (DEFAULT_FLOAT if fractions else INT64)
     if not is_float(dtype) and fractions:
         if not all(isinstance(v, Size) or v == int(v) for v in (start, end, step)):
-            raise Unsupported("arange of integers between fractions, which torch truncates")
+            if any(isinstance(v, Size) for v in (start, end, step)):
+                raise Unsupported("arange of integers between fractions, which torch truncates")
+            count = math.ceil((end - start) / step)
+            start, step = int(start), int(step)
+            return (
+                jnp.full(count, start, dtype=written(dtype))
+                if step == 0
+                else arange_step(start, start + count * step, step, dtype=dtype)
+            )
         start, end, step = (int(v) if isinstance(v, float) else v for v in (start, end, step))
     bounds: tuple = (start, end, step)
     if step == 1:

@@ -11,6 +11,8 @@ from op_table.registry import lowers
 @lowers("aten.cosine_similarity.default")
 def cosine_similarity(x1: Expr, x2: Expr, dim: int = 1, eps: float = 1e-8) -> Expr:
     x1, x2 = promoted(x1, x2)
+    if x1.ndim == x2.ndim == 0:
+        x1, x2 = x1[None], x2[None]
     # torch counts a negative dim from the end of what both broadcast to.
     axis = dim % max(x1.ndim, x2.ndim)
     options = {"axis": axis} if axis != 1 else {}

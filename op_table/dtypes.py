@@ -53,9 +53,14 @@ def written(dtype: np.dtype) -> Expr:
 def cast(x: Expr, dtype: np.dtype | None) -> Expr:
     """x as dtype; x itself where dtype is None or changes nothing (torch's int64 is JAX's int32 by default)."""
     same = {np.dtype(x.dtype).name, np.dtype(dtype or x.dtype).name}
-    if len(same) == 1 or same == {"int32", "int64"}:
+    if len(same) == 1 or same == {"int32", "int64"} and not jax_64_bit():
         return x
     return x.astype(written(dtype))
+
+
+def jax_64_bit() -> bool:
+    """Whether JAX has 64-bit types at the moment."""
+    return jax.config.read("jax_enable_x64")
 
 
 def is_float(dtype: np.dtype) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
@@ -130,6 +131,14 @@ class Prelude(Expr):
         self.function = function
 
 
+class RandomKey(Expr):
+    """A PRNG key of its own, for one use: a rule that draws random numbers makes one, and the emitted code splits it off."""
+
+    @property
+    def aval(self) -> Any:
+        return _jax.eval_shape(lambda: _jax.random.key(0))
+
+
 class Attribute(Expr):
     def __init__(self, value: Expr, attribute: str):
         self.value, self.attribute = value, attribute
@@ -156,11 +165,11 @@ class Value(Expr):
     """An array that the emitted code has at hand: an argument, a local, a leaf of the module.
 
     shape holds an int or a `Size` an axis; dtype is torch's, as numpy names it (int64 stays int64). hint is the shape at
-    the example sizes.
+    the example sizes. whole: whether torch's tensor is its memory's elements in order, all of them.
     """
 
-    def __init__(self, name: str, shape: tuple, dtype: np.dtype):
-        self.name = name
+    def __init__(self, name: str, shape: tuple, dtype: np.dtype, whole: bool = False):
+        self.name, self.whole = name, whole
         self._shape = tuple(shape)
         self._dtype = np.dtype(dtype)
 
@@ -190,6 +199,43 @@ class Value(Expr):
 
     def __repr__(self) -> str:
         return self.name
+
+
+class Function(Value):
+    """A local function of the emitted code: a branch, or the body of a loop.
+
+    parameters: Values, or a tuple of them for one argument that is a tuple. steps: the targets of each of its statements in
+    the order of its leaves (None for what nothing reads), and its expression. result: a Value, or nested tuples of them.
+    """
+
+    _made = itertools.count()
+
+    def __init__(self, name: str, parameters: tuple, steps: list[tuple[tuple, Any]], result: Any):
+        super().__init__(name, (), np.dtype("float32"))
+        self.parameters, self.steps, self.result = parameters, steps, result
+        self.serial = next(self._made)
+
+    def free(self) -> Iterator[Value]:
+        """What it reads of the code around it."""
+        own = {value.name for value in values(self.parameters)}
+        own |= {target.name for targets, _ in self.steps for target in targets if target is not None}
+        for expr in (*(expr for _, expr in self.steps), self.result):
+            yield from (value for value in operands(expr) if value.name not in own)
+
+    def bound(self, lookup: Callable[[Value], Any], size: Callable[[Size], int]) -> Callable:
+        """The function itself, over what lookup and size give for the code around it."""
+
+        def function(*args: Any) -> Any:
+            given = _jax.tree.leaves(args, is_leaf=lambda leaf: leaf is None)
+            local = dict(zip((value.name for value in values(self.parameters)), given, strict=True))
+            look = lambda value: local[value.name] if value.name in local else lookup(value)
+            for targets, expr in self.steps:
+                found = evaluate(expr, look, size)
+                leaves = [found] if len(targets) == 1 else _jax.tree.leaves(found, is_leaf=lambda leaf: leaf is None)
+                local |= {t.name: leaf for t, leaf in zip(targets, leaves, strict=True) if t is not None}
+            return evaluate(self.result, look, size)
+
+        return function
 
 
 class Size(Expr):
@@ -377,15 +423,28 @@ def values(expr: Any) -> Iterator[Value]:
     return (part for part in walk(expr) if isinstance(part, Value))
 
 
+def operands(expr: Any) -> Iterator[Value]:
+    """Every array that an expression takes, those that its local functions read included."""
+    for value in values(expr):
+        if isinstance(value, Function):
+            yield from value.free()
+        else:
+            yield value
+
+
 def key(expr: Any, name: Callable[[Value | Size], Any] = lambda part: str(part)) -> Any:
     """A hashable form of an expression: equal for equal structure. name says what stands for a Value or Size."""
     match expr:
+        case Function():
+            return ("function", expr.serial)
         case Value() | Size():
             return (type(expr).__name__, name(expr))
         case Name():
             return ("name", expr.text)
         case Prelude():
             return ("prelude", expr.function)
+        case RandomKey():  # no two uses are the same
+            return ("random key", id(expr))
         case Expr() | tuple() | list() | slice() | dict():
             head = {Attribute: "attribute", Operation: "symbol"}.get(type(expr))
             own = getattr(expr, head) if head else None
@@ -405,6 +464,8 @@ def evaluate(expr: Any, arrays: Mapping[Any, Any] | Callable[[Value], Any], size
 
     def run(part: Any) -> Any:
         match part:
+            case Function():
+                return part.bound(lookup, size)
             case Value():
                 return lookup(part)
             case Size():
@@ -413,6 +474,8 @@ def evaluate(expr: Any, arrays: Mapping[Any, Any] | Callable[[Value], Any], size
                 return ROOTS[part.text] if part.text in ROOTS else getattr(builtins, part.text)
             case Prelude():
                 return part.function
+            case RandomKey():
+                return _jax.random.key(0)  # for shapes and dtypes: the emitted code is given a key
             case Attribute():
                 return getattr(run(part.value), part.attribute)
             case Call():
@@ -431,5 +494,5 @@ def evaluate(expr: Any, arrays: Mapping[Any, Any] | Callable[[Value], Any], size
 
 def abstract(expr: Any) -> Any:
     """jax.eval_shape of an expression at the example sizes: a pytree of jax.ShapeDtypeStruct."""
-    operands = {value.name: value.aval for value in values(expr)}
-    return _jax.eval_shape(lambda arrays: evaluate(expr, arrays), operands)
+    given = {value.name: value.aval for value in operands(expr)}
+    return _jax.eval_shape(lambda arrays: evaluate(expr, arrays), given)

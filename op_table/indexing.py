@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from op_table.axes import at, number, positive
-from op_table.dtypes import cast, is_array, is_integer
+from op_table.axes import at, like, number, positive, vector
+from op_table.dtypes import cast, is_array, is_integer, written
 from op_table.expr import Expr, Value, jnp, prelude
 from op_table.prelude import scatter as scattering
 from op_table.prelude.select import masked_put
 from op_table.registry import Unsupported, lowers
-
-# Ops whose output has as many elements as a condition has hits, which jax.jit cannot trace.
-VALUE_DEPENDENT = (
-    "argwhere.default",
-    "bincount.default",
-    "masked_select.default",
-    "nonzero.default",
-    "nonzero_numpy.default",
-    "unique_consecutive.default",
-    "unique_dim.default",
-    "_unique.default",
-    "_unique2.default",
-    "repeat_interleave.Tensor",
-)
-
-
-def _value_dependent(*args: Any, **kwargs: Any) -> Expr:
-    raise Unsupported("the shape of its output depends on values, which jax.jit cannot trace")
-
-
-for _name in VALUE_DEPENDENT:
-    lowers(f"aten.{_name}")(_value_dependent)
-
-
-@lowers("aten.as_strided.default", "aten.as_strided_scatter.default", "aten.as_strided_copy.default")
-def as_strided(*args: Any, **kwargs: Any) -> Expr:
-    raise Unsupported("as_strided reads the memory under a tensor, which a JAX array does not show")
 
 
 def _is_mask(index: Any) -> bool:
@@ -55,8 +29,7 @@ def subscript(indices: list) -> Any:
 
 @lowers("aten.index.Tensor", "aten._unsafe_index.Tensor")
 def index(x: Value, indices: list) -> Expr:
-    if any(_is_mask(part) for part in indices):
-        raise Unsupported("indexing with a mask gives as many rows as it holds: the shape depends on values")
+    indices = [cast(part, np.dtype(bool)) if _is_mask(part) else part for part in indices]
     if all(part is None for part in indices):
         return x
     return x[subscript(indices)]
@@ -68,7 +41,12 @@ def index_put(x: Value, indices: list, values: Value, accumulate: bool = False, 
     if any(_is_mask(part) for part in indices):
         return _put_masked(x, indices, values, values_, accumulate)
     where = x.at[subscript(indices)]
-    return where.add(values_) if accumulate else where.set(values_)
+    return added(where, values_, x.dtype) if accumulate else where.set(values_)
+
+
+def added(where: Expr, values: Any, dtype: np.dtype) -> Expr:
+    """`x.at[...].add(values)`. Of bools, which JAX does not add, one or the other."""
+    return where.max(values) if dtype.kind == "b" else where.add(values)
 
 
 def _put_masked(x: Value, indices: list, values: Value, cast_values: Expr, accumulate: bool) -> Expr:
@@ -88,7 +66,28 @@ def _put_masked(x: Value, indices: list, values: Value, cast_values: Expr, accum
         raise Unsupported("writing an array at a mask that is not the first index")
     mask = cast(mask, np.dtype(bool))
     wide = mask[(Ellipsis, *[None] * after)] if after else mask
-    return jnp.where(wide, x + cast_values if accumulate else cast_values, x)
+    if accumulate:
+        cast_values = x | cast_values if x.dtype == bool else x + cast_values
+    return jnp.where(wide, cast_values, x)
+
+
+def _clamped(x: Value, indices: list, lowest: Callable) -> list:
+    return [i if i is None else jnp.clip(i, lowest(n), n - 1) for i, n in zip(indices, x.shape, strict=False)]
+
+
+@lowers("aten._unsafe_masked_index.default")
+def unsafe_masked_index(x: Value, mask: Value, indices: list, fill: Any) -> Expr:
+    """What the mask leaves out may be at no place of x."""
+    if 0 in x.shape:
+        raise Unsupported("_unsafe_masked_index of an empty tensor")
+    return jnp.where(mask, x[subscript(_clamped(x, indices, lambda n: 0))], number(fill, x.dtype))
+
+
+@lowers("aten._unsafe_masked_index_put_accumulate.default")
+def unsafe_masked_index_put_accumulate(x: Value, mask: Value, indices: list, values: Value) -> Expr:
+    if 0 in x.shape:
+        return x
+    return x.at[subscript(_clamped(x, indices, lambda n: -n))].add(jnp.where(mask, values, 0))
 
 
 @lowers("aten.index_select.default")
@@ -100,12 +99,16 @@ def index_select(x: Value, dim: int, index: Value) -> Expr:
 
 @lowers("aten.index_add.default")
 def index_add(x: Value, dim: int, index: Expr, source: Expr, *, alpha=1) -> Expr:
-    return at(x.at, dim, index, x.ndim).add(source if alpha == 1 else alpha * source)
+    if alpha != 1:
+        source = source & bool(alpha) if x.dtype == bool else alpha * source
+    rows = vector(x)
+    return like(added(at(rows.at, dim, vector(index), rows.ndim), source, x.dtype), x)
 
 
 @lowers("aten.index_copy.default")
 def index_copy(x: Value, dim: int, index: Expr, source: Expr) -> Expr:
-    return at(x.at, dim, index, x.ndim).set(source)
+    rows = vector(x)
+    return like(at(rows.at, dim, vector(index), rows.ndim).set(source), x)
 
 
 @lowers("aten.index_fill.int_Scalar", "aten.index_fill.int_Tensor")
@@ -114,7 +117,8 @@ def index_fill(x: Value, dim: int, index: Expr, value: Any) -> Expr:
         value = cast(value, x.dtype)
     elif is_integer(x.dtype) or x.dtype == bool:
         value = x.dtype.type(value).item()
-    return at(x.at, dim, index, x.ndim).set(number(value, x.dtype))
+    rows = vector(x)
+    return like(at(rows.at, dim, vector(index), rows.ndim).set(number(value, x.dtype)), x)
 
 
 @lowers("aten.take.default")
@@ -125,8 +129,12 @@ def take(x: Value, index: Expr) -> Expr:
 @lowers("aten.gather.default")
 def gather(x: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Expr:
     """Along the other axes index may be shorter than x, and reads from the start."""
-    if x.ndim == 0 or index.ndim == 0:
-        raise Unsupported("gather of or at a 0-d tensor")
+    if x.ndim == 0:
+        return jnp.broadcast_to(x, index.shape) if index.ndim else x
+    if index.ndim == 0:
+        return x[index]
+    if 0 in index.shape:
+        return jnp.zeros(index.shape, written(x.dtype))
     dim = positive(dim, x.ndim)
     ends = [
         slice(None) if axis == dim or size == x.shape[axis] else slice(size) for axis, size in enumerate(index.shape)
@@ -151,47 +159,58 @@ def _source(x: Value, source: Any) -> Any:
 
 @lowers("aten.scatter.src", "aten.scatter.value")
 def scatter(x: Value, dim: int, index: Value, src: Any = None, *, value: Any = None) -> Expr:
-    src = value if src is None else src
-    return prelude(scattering.scatter)(x, positive(dim, x.ndim), index, _source(x, src))
+    return _scattered(scattering.scatter, x, dim, index, _source(x, value if src is None else src))
+
+
+def _scattered(function: Callable, x: Value, dim: int, index: Value, src: Any, *args: Any, **options: Any) -> Expr:
+    """A scatter by a function of the prelude, which asks for axes that 0-d tensors do not have."""
+    axis = positive(dim, x.ndim)
+    if x.dtype == bool and function is scattering.scatter_reduce:
+        numbers = [cast(a, np.dtype("int32")) if is_array(a) else int(a) for a in (x, src)]
+        return cast(_scattered(function, numbers[0], dim, index, numbers[1], *args, **options), x.dtype)
+    return like(prelude(function)(vector(x), axis, vector(index), vector(src), *args, **options), x)
 
 
 @lowers("aten.scatter_add.default")
 def scatter_add(x: Value, dim: int, index: Value, src: Expr) -> Expr:
-    return prelude(scattering.scatter_add)(x, positive(dim, x.ndim), index, src)
+    if x.dtype == bool:
+        return _scattered(scattering.scatter_reduce, x, dim, index, src, "amax")
+    return _scattered(scattering.scatter_add, x, dim, index, src)
 
 
 @lowers("aten.scatter.reduce", "aten.scatter.value_reduce")
 def scatter_with(x: Value, dim: int, index: Value, src: Any = None, *, reduce: str, value: Any = None) -> Expr:
     reduce = {"add": "sum", "multiply": "prod"}[reduce]
     src = value if src is None else src
-    return prelude(scattering.scatter_reduce)(x, positive(dim, x.ndim), index, _source(x, src), reduce)
+    return _scattered(scattering.scatter_reduce, x, dim, index, _source(x, src), reduce)
 
 
 @lowers("aten.scatter_reduce.two")
 def scatter_reduce(x: Value, dim: int, index: Value, src: Expr, reduce: str, *, include_self: bool = True) -> Expr:
     options = {} if include_self else {"include_self": False}
-    return prelude(scattering.scatter_reduce)(x, positive(dim, x.ndim), index, src, reduce, **options)
+    return _scattered(scattering.scatter_reduce, x, dim, index, src, reduce, **options)
 
 
 @lowers("aten.index_reduce.default")
 def index_reduce(x: Value, dim: int, index: Value, source: Value, reduce: str, *, include_self: bool = True) -> Expr:
     """Each row of source goes to one row of x: a scatter whose index is the same along the other axes."""
-    if x.ndim == 0:
-        raise Unsupported("index_reduce of a 0-d tensor")
-    dim = positive(dim, x.ndim)
-    spread = index[tuple(slice(None) if axis == dim else None for axis in range(x.ndim))]
     options = {} if include_self else {"include_self": False}
-    index = jnp.broadcast_to(spread, source.shape)
-    return prelude(scattering.scatter_reduce)(x, dim, index, source, reduce, **options)
+    if x.ndim > 1:
+        dim = positive(dim, x.ndim)
+        spread = vector(index)[tuple(slice(None) if axis == dim else None for axis in range(x.ndim))]
+        index = jnp.broadcast_to(spread, source.shape)
+    return _scattered(scattering.scatter_reduce, x, dim, index, source, reduce, **options)
 
 
 @lowers("aten.put.default")
 def put(x: Value, index: Value, source: Value, accumulate: bool = False) -> Expr:
     where = x.ravel().at[index.ravel()]
     source = source.ravel()
-    return (where.add(source) if accumulate else where.set(source)).reshape(x.shape)
+    return (added(where, source, x.dtype) if accumulate else where.set(source)).reshape(x.shape)
 
 
 @lowers("aten.nonzero_static.default")
 def nonzero_static(x: Value, *, size: Any, fill_value: int = -1) -> Expr:
+    if 0 in x.shape:  # JAX would fill with zeros
+        return jnp.full((size, x.ndim), fill_value)
     return jnp.argwhere(x, size=size, fill_value=fill_value)

@@ -1,28 +1,24 @@
-"""Linear algebra: factorisations, solutions, determinants, norms of matrices.
+"""Linear algebra: solutions, inverses, determinants, norms of matrices.
 
-torch raises where a matrix has no inverse or no Cholesky factor; JAX gives infinities or NaN there. Singular vectors and
-eigenvectors have no sign of their own, and may come out with another than torch's.
+torch raises where a matrix has no inverse; JAX gives infinities or NaN there.
 """
 
 from __future__ import annotations
 
-from op_table.dtypes import is_complex
-from op_table.expr import Expr, jax, jnp, prelude
+from op_table.axes import given, number, positive
+from op_table.dtypes import cast
+from op_table.expr import Expr, Value, jax, jnp, lax, prelude
+from op_table.prelude import factorisation, norms
 from op_table.prelude import linalg as real
+from op_table.reduction import norm_order, vector_norm
 from op_table.registry import Unsupported, lowers
 
 # Ops that are one function of one array; `sign, log` and the like are several outputs of one call.
 UNARY = {
     "linalg_inv": jnp.linalg.inv,
     "inverse": jnp.linalg.inv,
-    "linalg_det": jnp.linalg.det,
-    "det": jnp.linalg.det,
     "linalg_slogdet": jnp.linalg.slogdet,
     "slogdet": jnp.linalg.slogdet,
-    "linalg_eig": jnp.linalg.eig,
-    "linalg_eigvals": jnp.linalg.eigvals,
-    "linalg_matrix_exp": jax.scipy.linalg.expm,
-    "matrix_exp": jax.scipy.linalg.expm,
     "logdet": prelude(real.logdet),
 }
 
@@ -30,33 +26,26 @@ for _name, _function in UNARY.items():
     lowers(f"aten.{_name}.default")(lambda x, function=_function: function(x))
 
 
-def _no_failure(x: Expr) -> Expr:
-    """The info that torch's _ex functions return: 0 for every matrix."""
-    return jnp.zeros(x.shape[:-2], jnp.int32)
+@lowers("aten.linalg_matrix_exp.default", "aten.matrix_exp.default")
+def matrix_exp(x: Expr) -> Expr:
+    if x.dtype.itemsize == 2:
+        raise Unsupported("matrix_exp in half precision: JAX has none, and torch's overflows where float32's does not")
+    return jax.scipy.linalg.expm(x)
+
+
+@lowers("aten.linalg_det.default", "aten.det.default")
+def det(A: Value) -> Expr:
+    return jnp.ones(A.shape[:-2], A.aval.dtype) if A.shape[-1] == 0 else jnp.linalg.det(A)
+
+
+def _info(A: Expr) -> Expr:
+    """Which pivot is 0."""
+    return prelude(factorisation.first_zero_pivot)(lax.linalg.lu(A)[0])
 
 
 @lowers("aten.linalg_inv_ex.default")
 def inv_ex(A: Expr, *, check_errors: bool = False) -> tuple[Expr, Expr]:
-    return jnp.linalg.inv(A), _no_failure(A)
-
-
-@lowers("aten.linalg_cholesky.default", "aten.cholesky.default")
-def cholesky(x: Expr, upper: bool = False) -> Expr:
-    """torch reads the triangle that it returns, JAX the lower one."""
-    if not upper:
-        return jnp.linalg.cholesky(x, symmetrize_input=False)
-    adjoint = (lambda x: jnp.conj(x.mT)) if is_complex(x.dtype) else (lambda x: x.mT)
-    return adjoint(jnp.linalg.cholesky(adjoint(x), symmetrize_input=False))
-
-
-@lowers("aten.linalg_cholesky_ex.default")
-def cholesky_ex(x: Expr, *, upper: bool = False, check_errors: bool = False) -> tuple[Expr, Expr]:
-    return cholesky(x, upper), _no_failure(x)
-
-
-@lowers("aten.cholesky_solve.default")
-def cholesky_solve(x: Expr, input2: Expr, upper: bool = False) -> Expr:
-    return prelude(real.cholesky_solve)(x, input2, **({"upper": True} if upper else {}))
+    return jnp.linalg.inv(A), _info(A)
 
 
 @lowers("aten.linalg_solve.default")
@@ -70,7 +59,7 @@ def solve(A: Expr, B: Expr, *, left: bool = True) -> Expr:
 
 @lowers("aten.linalg_solve_ex.default")
 def solve_ex(A: Expr, B: Expr, *, left: bool = True, check_errors: bool = False) -> tuple[Expr, Expr]:
-    return solve(A, B, left=left), _no_failure(A)
+    return solve(A, B, left=left), _info(A)
 
 
 @lowers("aten.linalg_solve_triangular.default")
@@ -79,93 +68,64 @@ def solve_triangular(x: Expr, B: Expr, *, upper: bool, left: bool = True, unitri
     return prelude(real.solve_triangular)(x, B, upper=upper, **options)
 
 
-@lowers("aten.linalg_qr.default")
-def qr(A: Expr, mode: str = "reduced") -> Expr:
-    if mode == "r":
-        return jnp.zeros(0, A.aval.dtype), jnp.linalg.qr(A, mode="r")
-    return jnp.linalg.qr(A, **({} if mode == "reduced" else {"mode": mode}))
+@lowers("aten.triangular_solve.default")
+def triangular_solve(
+    x: Expr, A: Expr, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> tuple[Expr, Expr]:
+    """The older op gives back the coefficients, too."""
+    given = A.mT if transpose else A
+    return solve_triangular(given, x, upper=upper != transpose, unitriangular=unitriangular), A
 
 
-@lowers("aten.linalg_svd.default")
-def svd(A: Expr, full_matrices: bool = True, *, driver: str | None = None) -> Expr:
-    return jnp.linalg.svd(A, **({} if full_matrices else {"full_matrices": False}))
-
-
-@lowers("aten.linalg_svdvals.default")
-def svdvals(A: Expr, *, driver: str | None = None) -> Expr:
-    return jnp.linalg.svdvals(A)
-
-
-@lowers("aten.svd.default")
-def svd_transposed(x: Expr, some: bool = True, compute_uv: bool = True) -> tuple[Expr, Expr, Expr]:
-    """The older op, whose last output is V and not its adjoint."""
-    if not compute_uv:
-        raise Unsupported("torch.svd(compute_uv=False)")
-    parts = svd(x, not some)
-    return parts[0], parts[1], jnp.conj(parts[2].mT)
-
-
-@lowers("aten.linalg_eigh.default")
-def eigh(x: Expr, UPLO: str = "L") -> Expr:
-    return jnp.linalg.eigh(x, **({} if UPLO == "L" else {"UPLO": UPLO}), symmetrize_input=False)
-
-
-@lowers("aten.linalg_eigvalsh.default")
-def eigvalsh(x: Expr, UPLO: str = "L") -> Expr:
-    return eigh(x, UPLO)[0]
-
-
-@lowers("aten.linalg_lu.default")
-def lu(A: Expr, *, pivot: bool = True) -> Expr:
-    return prelude(real.lu)(A) if pivot else _refuse_pivot()
-
-
-@lowers("aten.linalg_lu_factor.default")
-def lu_factor(A: Expr, *, pivot: bool = True) -> Expr:
-    return prelude(real.lu_factor)(A) if pivot else _refuse_pivot()
-
-
-def _refuse_pivot() -> Expr:
-    raise Unsupported("an LU factorisation without pivoting")
+def _tolerances(atol, rtol, hermitian: bool) -> dict:
+    return {name: option for name, option in (("atol", atol), ("rtol", rtol)) if option is not None} | (
+        {"hermitian": True} if hermitian else {}
+    )
 
 
 @lowers("aten.linalg_pinv.atol_rtol_float", "aten.linalg_pinv.atol_rtol_tensor")
 def pinv(x: Expr, *, atol=None, rtol=None, hermitian: bool = False) -> Expr:
-    if isinstance(atol, Expr) or isinstance(rtol, Expr):
-        raise Unsupported("a pseudo-inverse with tolerances that are tensors")
-    options = {"atol": atol or None, "rtol": rtol, "hermitian": hermitian or None}
-    return prelude(real.pinv)(x, **{name: option for name, option in options.items() if option is not None})
+    return prelude(real.pinv)(x, **_tolerances(atol, rtol, hermitian))
 
 
-@lowers("aten.linalg_pinv.default")
-def pinv_rcond(x: Expr, rcond: float, hermitian: bool = False) -> Expr:
-    return pinv(x, rtol=rcond, hermitian=hermitian)
+@lowers("aten.linalg_pinv.default", "aten.linalg_pinv.rcond_tensor")
+def pinv_rcond(x: Expr, rcond, hermitian: bool = False) -> Expr:
+    return pinv(x, atol=0.0, rtol=rcond, hermitian=hermitian)
 
 
 @lowers("aten.pinverse.default")
 def pinverse(x: Expr, rcond: float = 1e-15) -> Expr:
-    return pinv(x, rtol=rcond)
+    return pinv_rcond(x, rcond)
 
 
-def _norm_options(ord, dim, keepdim: bool) -> dict:
-    axes = tuple(dim) if dim is not None else None
-    options = {"ord": ord, "axis": axes[0] if axes is not None and len(axes) == 1 else axes}
-    options = {name: option for name, option in options.items() if option is not None}
-    return options | ({"keepdims": True} if keepdim else {})
+@lowers("aten.linalg_matrix_rank.atol_rtol_float", "aten.linalg_matrix_rank.atol_rtol_tensor")
+def matrix_rank(x: Expr, *, atol=None, rtol=None, hermitian: bool = False) -> Expr:
+    return prelude(real.matrix_rank)(x, **_tolerances(atol, rtol, hermitian))
 
 
-@lowers("aten.linalg_norm.default", "aten.linalg_norm.ord_str")
-def norm(x: Expr, ord=None, dim=None, keepdim: bool = False, *, dtype=None) -> Expr:
-    if dtype is not None and dtype != x.dtype:
-        raise Unsupported("linalg.norm in another dtype than its input's")
-    if ord is None and dim is not None and len(dim) == 2:
-        ord = "fro"
-    return jnp.linalg.norm(x, **_norm_options(ord, dim, keepdim))
+@lowers("aten.linalg_matrix_rank.default", "aten.linalg_matrix_rank.tol_tensor")
+def matrix_rank_tol(x: Expr, tol, hermitian: bool = False) -> Expr:
+    return matrix_rank(x, atol=tol, rtol=0.0, hermitian=hermitian)
+
+
+@lowers("aten.linalg_cond.default", "aten.linalg_cond.p_str")
+def cond(x: Expr, p=None) -> Expr:
+    return jnp.linalg.cond(x, **({} if p is None else {"p": number(p, x.dtype)}))
 
 
 @lowers("aten.linalg_matrix_norm.default", "aten.linalg_matrix_norm.str_ord")
 def matrix_norm(x: Expr, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None) -> Expr:
-    return norm(x, ord, dim, keepdim, dtype=dtype)
+    options = {} if ord == "fro" else {"ord": norm_order(ord, x.dtype)}
+    axis = {} if tuple(dim) == (-2, -1) else {"axis": tuple(dim)}
+    return prelude(norms.matrix_norm)(cast(x, dtype), **options, **axis, **given(keepdims=keepdim))
+
+
+@lowers("aten.linalg_norm.default", "aten.linalg_norm.ord_str")
+def norm(x: Expr, ord=None, dim=None, keepdim: bool = False, *, dtype=None) -> Expr:
+    """Of a matrix where ord is given and there are two axes, else of the elements as one vector."""
+    if ord is not None and (len(dim) if dim is not None else x.ndim) == 2:
+        return matrix_norm(x, ord, dim or (-2, -1), keepdim, dtype=dtype)
+    return vector_norm(x, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
 
 
 @lowers("aten.linalg_cross.default")
@@ -187,5 +147,11 @@ def tensorinv(x: Expr, ind: int = 2) -> Expr:
 
 
 @lowers("aten.linalg_tensorsolve.default")
-def tensorsolve(x: Expr, other: Expr, dims=None) -> Expr:
-    return jnp.linalg.tensorsolve(x, other, **({} if dims is None else {"axes": tuple(dims)}))
+def tensorsolve(x: Value, other: Value, dims=None) -> Expr:
+    """torch takes the elements of other in order, whatever their axes."""
+    dims = [positive(dim, x.ndim) for dim in dims or ()]
+    axes = [*(axis for axis in range(x.ndim) if axis not in dims), *dims]
+    leading = tuple(x.shape[axis] for axis in axes[: other.ndim])
+    same = all(a == b for a, b in zip(leading, other.shape, strict=True))
+    options = {"axes": tuple(dims)} if dims else {}
+    return jnp.linalg.tensorsolve(x, other if same else other.reshape(leading), **options)

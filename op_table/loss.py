@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.dtypes import is_float, promoted
+from op_table.dtypes import inexact, is_float, promoted, written
 from op_table.expr import Expr, jax, jnp, prelude
 from op_table.prelude import distance
 from op_table.prelude import loss as real
@@ -73,7 +73,7 @@ def kl_div(x: Expr, target: Expr, reduction: int = 1, *, log_target: bool = Fals
 
 @lowers("aten.soft_margin_loss.default")
 def soft_margin_loss(x: Expr, target: Expr, reduction: int = 1) -> Expr:
-    return _reduced(jax.nn.softplus(-target * x), reduction)
+    return _reduced(jnp.log1p(jnp.exp(-target * x)), reduction)  # which overflows where torch's does
 
 
 @lowers("aten.poisson_nll_loss.default")
@@ -90,7 +90,7 @@ def hinge_embedding_loss(x: Expr, target: Expr, margin: float = 1.0, reduction: 
 @lowers("aten.margin_ranking_loss.default")
 def margin_ranking_loss(input1: Expr, input2: Expr, target: Expr, margin: float = 0.0, reduction: int = 1) -> Expr:
     loss = -target * (input1 - input2)
-    return _reduced(jnp.maximum(loss + margin if margin else loss, 0), reduction)
+    return _reduced(jnp.maximum(loss + margin if margin else inexact(loss), 0), reduction)
 
 
 @lowers("aten.cosine_embedding_loss.default")
@@ -148,22 +148,45 @@ def cross_entropy_loss(
     return loss[0] if unbatched else loss
 
 
+@lowers("torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default")
+def linear_cross_entropy(
+    x: Expr, linear_weight: Expr, target: Expr, bias, weight, ignore_index: int, *chunking: Any, reduction: int = 0
+) -> Expr:
+    """chunking is how torch saves memory."""
+    scores = x @ linear_weight.T
+    scores = scores if bias is None else scores + bias
+    return cross_entropy_loss(scores, target, weight, reduction, ignore_index)
+
+
+@lowers("torch_nn._linear_cross_entropy_batch_chunked.default")
+def linear_cross_entropy_reduced(
+    x: Expr, linear_weight: Expr, target: Expr, bias, weight, reduction: str, ignore_index: int, *further: Any
+) -> tuple:
+    """The loss, and what torch keeps for its backward pass, which nothing else reads."""
+    loss = linear_cross_entropy(
+        x, linear_weight, target, bias, weight, ignore_index, reduction=REDUCTIONS.index(reduction)
+    )
+    of_x, of_weight, of_bias = further[-3:]
+    kept = ((x.shape, of_x, (0, 0)), (linear_weight.shape, of_weight, (0, 0)), (linear_weight.shape[:1], of_bias, (0,)))
+    return loss, *(jnp.zeros(shape if wanted else empty, written(x.dtype)) for shape, wanted, empty in kept)
+
+
 def _batched(x: Expr, target: Expr) -> tuple[Expr, Expr]:
     """Scores and targets with a batch axis, which torch does not ask of a single example."""
-    return (x[None], target.reshape(1)) if x.ndim == 1 else (x, target)
+    return (x.reshape(1, -1), target.reshape(1)) if x.ndim < 2 else (x, target)
 
 
 @lowers("aten.multi_margin_loss.default")
 def multi_margin_loss(x: Expr, target: Expr, p=1, margin=1, weight=None, reduction: int = 1) -> Expr:
     options = _given(p=(p, 1), margin=(margin, 1))
-    unbatched = x.ndim == 1
+    unbatched = x.ndim < 2
     loss = prelude(real.multi_margin)(*_batched(x, target), *_optional(weight), **options)
     return loss[0] if unbatched and (not reduction) and target.ndim == 0 else _reduced(loss, reduction)
 
 
 @lowers("aten.multilabel_margin_loss.default")
 def multilabel_margin_loss(x: Expr, target: Expr, reduction: int = 1) -> Expr:
-    unbatched = x.ndim == 1
-    x, target = (x[None], target[None]) if unbatched else (x, target)
+    unbatched = x.ndim < 2
+    x, target = (x.reshape(1, -1), target.reshape(1, -1)) if unbatched else (x, target)
     loss = prelude(real.multilabel_margin)(x, target)
     return loss[0] if unbatched else _reduced(loss, reduction)

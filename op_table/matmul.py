@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from op_table.dtypes import promoted
+import numpy as np
+
+from op_table.axes import positive
+from op_table.dtypes import cast, is_integer, promoted
 from op_table.expr import Expr, jnp, lax
 from op_table.registry import Unsupported, lowers
+
+INT8 = np.dtype("int8")
 
 
 def _linear(x: Expr, weight: Expr) -> Expr:
@@ -39,11 +44,19 @@ def outer(x: Expr, vec2: Expr) -> Expr:
 
 @lowers("aten.kron.default")
 def kron(x: Expr, other: Expr) -> Expr:
-    return jnp.kron(*promoted(x, other))
+    x, other = promoted(x, other)
+    if x.dtype.kind == "b":
+        return cast(jnp.kron(cast(x, INT8), cast(other, INT8)), x.dtype)
+    return jnp.kron(x, other)
 
 
 def _scaled_sum(x: Expr, product: Expr, beta, alpha) -> Expr:
     """beta * x + alpha * product. torch does not read x where beta is 0, not even for its NaN."""
+    if x.dtype.kind == "b":
+        product = product if alpha else jnp.zeros_like(product)
+        return x | product if beta else product
+    if is_integer(x.dtype):
+        alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         product = alpha * product
     if beta == 0:
@@ -83,6 +96,16 @@ def einsum(equation: str, tensors: list[Expr], *, path=None) -> Expr:
 
 @lowers("aten.tensordot.default")
 def tensordot(x: Expr, other: Expr, dims_self: list[int], dims_other: list[int]) -> Expr:
+    # torch stretches a contracted axis of length one to the other's length: that sums the other.
+    lengths = [
+        (x.shape[positive(a, x.ndim)], other.shape[positive(b, other.ndim)])
+        for a, b in zip(dims_self, dims_other, strict=True)
+    ]
+    for a, b, (m, n) in zip(dims_self, dims_other, lengths, strict=True):
+        if m == 1 and n != 1:
+            other = jnp.sum(other, axis=b, keepdims=True)
+        elif n == 1 and m != 1:
+            x = jnp.sum(x, axis=a, keepdims=True)
     return jnp.tensordot(x, other, axes=(tuple(dims_self), tuple(dims_other)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from op_table.dtypes import is_complex, is_float, written
+from op_table.dtypes import cast, is_complex, is_float, written
 from op_table.expr import Expr, jnp, lax, prelude
 from op_table.prelude import normalisation as real
 from op_table.registry import Unsupported, lowers
@@ -29,6 +29,7 @@ def layer_norm(input: Expr, normalized_shape, weight=None, bias=None, eps=1e-5, 
 @lowers("aten.native_layer_norm.default")
 def native_layer_norm(input: Expr, normalized_shape, weight, bias, eps) -> tuple:
     statistics = prelude(real.layer_norm_statistics)(input, len(normalized_shape), eps=eps)
+    statistics = [cast(statistics[i], input.dtype) for i in (0, 1)]
     return layer_norm(input, normalized_shape, weight, bias, eps), statistics[0], statistics[1]
 
 
@@ -80,12 +81,35 @@ def native_batch_norm_no_training(input: Expr, weight, bias, running_mean, runni
 @lowers("aten._native_batch_norm_legit.no_stats")
 def native_batch_norm_of_batch(input: Expr, weight, bias, training, momentum, eps) -> tuple:
     mean, var = _batch_statistics(input)
-    return batch_norm(input, weight, bias, None, None, True, momentum, eps), mean, lax.rsqrt(var + eps)
+    statistics = (cast(x, input.dtype) for x in (mean, lax.rsqrt(var + eps)))
+    return batch_norm(input, weight, bias, None, None, True, momentum, eps), *statistics
 
 
-@lowers("aten._native_batch_norm_legit.default", "aten._native_batch_norm_legit_functional.default")
+@lowers("aten.native_batch_norm.default", "aten._native_batch_norm_legit.default")
 def native_batch_norm(input: Expr, weight, bias, running_mean, running_var, training, momentum, eps) -> tuple:
-    raise Unsupported(_TRAINING)
+    if not training:
+        return native_batch_norm_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
+    if running_mean is not None:
+        raise Unsupported(_TRAINING)
+    return native_batch_norm_of_batch(input, weight, bias, training, momentum, eps)
+
+
+@lowers("aten._native_batch_norm_legit_functional.default")
+def native_batch_norm_functional(
+    input: Expr, weight, bias, running_mean, running_var, training, momentum, eps
+) -> Expr | tuple:
+    """The new running statistics are results of their own."""
+    if training:
+        given = _positional(weight, bias)
+        return prelude(real.batch_norm_training)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
+    normalised = native_batch_norm_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
+    return *normalised, running_mean, running_var
+
+
+@lowers("aten._batch_norm_with_update_functional.default")
+def batch_norm_with_update_functional(input: Expr, weight, bias, running_mean, running_var, momentum, eps) -> tuple:
+    results = native_batch_norm_functional(input, weight, bias, running_mean, running_var, True, momentum, eps)
+    return *(results[i] for i in range(3)), jnp.zeros(0, jnp.uint8), *(results[i] for i in (3, 4))
 
 
 def _batch_statistics(x: Expr) -> tuple[Expr, Expr]:

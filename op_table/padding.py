@@ -7,7 +7,7 @@ from typing import Any
 from op_table.axes import number
 from op_table.dtypes import is_integer
 from op_table.expr import Expr, Size, Value, jnp
-from op_table.registry import Unsupported, lowers
+from op_table.registry import lowers
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -28,9 +28,7 @@ def constant_pad(x: Value, pad: list, value=0) -> Expr:
     if all(width == 0 for pair in widths for width in pair):
         return x
     if any(_negative(width) for pair in widths for width in pair):
-        # A negative width cuts.
-        cuts = tuple(slice(-low if _negative(low) else None, high if _negative(high) else None) for low, high in widths)
-        x = x[cuts]
+        x = x[_cuts(widths)]  # a negative width cuts
         widths = [tuple(0 if _negative(width) else width for width in pair) for pair in widths]
         if all(width == 0 for pair in widths for width in pair):
             return x
@@ -45,10 +43,24 @@ def pad(x: Value, pad: list, mode: str = "constant", value=None) -> Expr:
         return constant_pad(x, pad, 0 if value is None else value)
     widths = _widths(x, pad)
     if any(_negative(width) for pair in widths for width in pair):
-        raise Unsupported(f"a negative width of {mode} padding")
+        return _pad_and_cut(x, widths, MODES[mode])
     if all(width == 0 for pair in widths for width in pair):
         return x
     return jnp.pad(x, widths, mode=MODES[mode])
+
+
+def _pad_and_cut(x: Value, widths: list[tuple], mode: str) -> Expr:
+    """A negative width cuts. What is cut is wrapped round no more, but mirrored or repeated still."""
+    grown = [tuple(0 if _negative(width) else width for width in pair) for pair in widths]
+    if mode == "wrap":
+        x = x[_cuts(widths)]
+    if any(width != 0 for pair in grown for width in pair):
+        x = jnp.pad(x, grown, mode=mode)
+    return x if mode == "wrap" else x[_cuts(widths)]
+
+
+def _cuts(widths: list[tuple]) -> tuple[slice, ...]:
+    return tuple(slice(-low if _negative(low) else None, high if _negative(high) else None) for low, high in widths)
 
 
 def _padding(mode: str):

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from op_table.axes import number
-from op_table.dtypes import cast, inexact, is_array, is_complex, is_float, promoted, result_type
+from op_table.dtypes import (
+    DEFAULT_FLOAT,
+    cast,
+    inexact,
+    is_array,
+    is_complex,
+    is_float,
+    jax_64_bit,
+    promoted,
+    result_type,
+)
 from op_table.expr import Expr, jax, jnp, lax, prelude
-from op_table.prelude import branches
+from op_table.prelude import branches, gradients, integers
 from op_table.registry import lowers
 
 special = jax.scipy.special
@@ -29,7 +40,6 @@ UNARY = {
     "exp": jnp.exp,
     "expm1": jnp.expm1,
     "frexp.Tensor": jnp.frexp,
-    "i0": special.i0,
     "isfinite": jnp.isfinite,
     "isinf": jnp.isinf,
     "isnan": jnp.isnan,
@@ -50,9 +60,6 @@ UNARY = {
     "special_i0e": special.i0e,
     "special_i1": special.i1,
     "special_i1e": special.i1e,
-    "special_log_ndtr": special.log_ndtr,
-    "special_ndtr": special.ndtr,
-    "special_ndtri": special.ndtri,
     "square": jnp.square,
     "tan": jnp.tan,
     "tanh": jnp.tanh,
@@ -68,7 +75,6 @@ ALIASES = {
     "special_erfinv": "erfinv",
     "special_expm1": "expm1",
     "special_gammaln": "lgamma",
-    "special_i0": "i0",
     "special_log1p": "log1p",
     "special_sinc": "sinc",
 }
@@ -99,19 +105,24 @@ BINARY = {
     "gcd.default": jnp.gcd,
     "hypot.default": jnp.hypot,
     "lcm.default": jnp.lcm,
-    "logaddexp.default": jnp.logaddexp,
     "logaddexp2.default": jnp.logaddexp2,
     "max.other": jnp.maximum,
     "maximum.default": jnp.maximum,
     "min.other": jnp.minimum,
     "minimum.default": jnp.minimum,
-    "nextafter.default": jnp.nextafter,
     "igamma.default": special.gammainc,
     "igammac.default": special.gammaincc,
     "special_gammainc.default": special.gammainc,
     "special_gammaincc.default": special.gammaincc,
-    "special_zeta.default": special.zeta,
 }
+
+
+def in_float32(function: Callable, *operands: Expr) -> Expr:
+    """function of operands in float32 where they are of half precision, rounded once at the end as torch does."""
+    dtype = result_type(*operands)
+    if dtype.itemsize > 2:
+        return function(*operands)
+    return cast(function(*(cast(x, np.dtype("float32")) if is_array(x) else x for x in operands)), dtype)
 
 
 def _unary(function: Expr):
@@ -136,6 +147,23 @@ for _name, _function in BINARY.items():
     lowers(f"aten.{_name}")(_binary(_function))
 
 
+@lowers("aten.i0.default", "aten.special_i0.default")
+def i0(x: Expr) -> Expr:
+    return prelude(gradients.i0)(inexact(x))
+
+
+@lowers("aten.logaddexp.default")
+def logaddexp(x: Expr, other: Expr) -> Expr:
+    if is_complex(x.dtype):
+        return prelude(branches.complex_logaddexp)(x, other)
+    return prelude(gradients.logaddexp)(*promoted(x, other))
+
+
+@lowers("aten.nextafter.default")
+def nextafter(x: Expr, other: Expr) -> Expr:
+    return prelude(gradients.nextafter)(*promoted(x, other))
+
+
 @lowers("aten.neg.default", "aten.negative.default", "aten._neg_view.default")
 def neg(x: Expr) -> Expr:
     return -x
@@ -155,6 +183,8 @@ def reciprocal(x: Expr) -> Expr:
 def sign(x: Expr) -> Expr:
     if x.dtype == bool:
         return x
+    if is_complex(x.dtype):
+        return prelude(branches.complex_sign)(x)
     # torch's sign of NaN is 0.
     return jnp.nan_to_num(jnp.sign(x)) if is_float(x.dtype) else jnp.sign(x)
 
@@ -185,9 +215,11 @@ def round(x: Expr, *, decimals: int = 0) -> Expr:
     if not is_float(x.dtype):
         return x
     # jnp.round(x, decimals) multiplies by an inexact 0.1 where torch divides by 10.
-    if decimals < 0:
-        return jnp.round(x / 10**-decimals) * 10**-decimals
-    return jnp.round(x * 10**decimals) / 10**decimals if decimals else jnp.round(x)
+    if not decimals:
+        return jnp.round(x)
+    wide = cast(x, DEFAULT_FLOAT) if x.dtype.itemsize < 4 else x
+    scaled = jnp.round(wide / 10**-decimals) if decimals < 0 else jnp.round(wide * 10**decimals)
+    return cast(scaled * 10**-decimals if decimals < 0 else scaled / 10**decimals, x.dtype)
 
 
 @lowers("aten.nan_to_num.default")
@@ -210,31 +242,54 @@ def exp2(x: Expr) -> Expr:
 
 @lowers("aten.digamma.default", "aten.special_digamma.default", "aten.special_psi.default")
 def digamma(x: Expr) -> Expr:
-    x = inexact(x)
-    return jnp.where(x == 0, -1 / x, special.digamma(x))  # JAX gives NaN at the pole at zero
+    return in_float32(prelude(gradients.digamma), inexact(x))
 
 
 @lowers("aten.polygamma.default", "aten.special_polygamma.default")
 def polygamma(n: int, x: Expr) -> Expr:
-    return digamma(x) if n == 0 else special.polygamma(n, inexact(x))
+    if n == 0:
+        return digamma(x)
+    if n == 1:
+        return in_float32(prelude(gradients.trigamma), inexact(x))
+    return in_float32(lambda y: prelude(gradients.polygamma)(n, y), inexact(x))
+
+
+@lowers("aten.special_zeta.default", "aten.special_zeta.self_scalar", "aten.special_zeta.other_scalar")
+def zeta(s: Expr, q: Expr) -> Expr:
+    return in_float32(prelude(gradients.zeta), *(inexact(x) if is_array(x) else x for x in promoted(s, q)))
+
+
+def _rounded_once(function: Expr):
+    return lambda x: in_float32(function, inexact(x))
+
+
+for _name in ("log_ndtr", "ndtr", "ndtri"):
+    lowers(f"aten.special_{_name}.default")(_rounded_once(getattr(special, _name)))
+
+
+def scaled(x: Expr, factor: Any, *operands: Expr) -> Expr:
+    """factor * x, in the dtype of an op on operands: x's own may be too narrow for it."""
+    if isinstance(factor, (bool, int, float)) and factor == 1:
+        return x
+    return factor * (cast(x, result_type(*operands)) if is_array(x) else x)
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")
 def add(x: Expr, other: Expr, alpha=1) -> Expr:
     x, other = promoted(x, other)
-    return x + (other if alpha == 1 else alpha * other)
+    return x + scaled(other, alpha, x, other)
 
 
 @lowers("aten.sub.Tensor", "aten.sub.Scalar", "aten.subtract.Tensor", "aten.subtract.Scalar")
 def sub(x: Expr, other: Expr, alpha=1) -> Expr:
     x, other = promoted(x, other)
-    return x - (other if alpha == 1 else alpha * other)
+    return x - scaled(other, alpha, x, other)
 
 
 @lowers("aten.rsub.Tensor", "aten.rsub.Scalar")
 def rsub(x: Expr, other: Expr, alpha=1) -> Expr:
     x, other = promoted(x, other)
-    return other - (x if alpha == 1 else alpha * x)
+    return other - scaled(x, alpha, x, other)
 
 
 @lowers("aten.mul.Tensor", "aten.mul.Scalar", "aten.multiply.Tensor", "aten.multiply.Scalar")
@@ -253,6 +308,8 @@ def mul(x: Expr, other: Expr) -> Expr:
 )
 def div(x: Expr, other: Expr) -> Expr:
     x, other = promoted(x, other)
+    if result_type(x, other).kind in "biu" and jax_64_bit():  # there JAX divides integers to float64
+        x, other = (cast(v, DEFAULT_FLOAT) if is_array(v) else v for v in (x, other))
     return x / other
 
 
@@ -296,6 +353,8 @@ def pow_scalar(x: Expr, exponent) -> Expr:
 @lowers("aten.pow.Tensor_Tensor", "aten.pow.Scalar")
 def pow(x: Expr, exponent: Expr) -> Expr:
     x, exponent = promoted(x, exponent)
+    if result_type(x, exponent).kind == "i" and is_array(exponent):
+        return prelude(integers.power)(x, exponent)
     return x**exponent
 
 
@@ -339,13 +398,18 @@ def lerp(x: Expr, end: Expr, weight) -> Expr:
     return x + weight * (end - x)
 
 
+def _alike(*arrays: Expr) -> list[Expr]:
+    """The arrays in the dtype that all of them have together, in which torch computes what comes between."""
+    return [cast(x, result_type(*arrays)) for x in arrays]
+
+
 @lowers("aten.addcmul.default")
 def addcmul(x: Expr, tensor1: Expr, tensor2: Expr, *, value=1) -> Expr:
-    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
+    x, tensor1, tensor2 = _alike(x, tensor1, tensor2)
     return x + (tensor1 * tensor2 if value == 1 else value * tensor1 * tensor2)
 
 
 @lowers("aten.addcdiv.default")
 def addcdiv(x: Expr, tensor1: Expr, tensor2: Expr, *, value=1) -> Expr:
-    x, tensor1, tensor2 = promoted(x, tensor1, tensor2)
+    x, tensor1, tensor2 = _alike(x, tensor1, tensor2)
     return x + (tensor1 / tensor2 if value == 1 else value * tensor1 / tensor2)

@@ -72,6 +72,8 @@ def avg_pool(
         modes = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad and bool(padding)}
         modes = {name: True for name, mode in modes.items() if mode}
         options["divisor"] = prelude(real.window_counts)(size, kernel, **strides, **padded, **modes)
+    if not is_float(x.dtype):
+        return prelude(real.integer_avg_pool)(x, kernel, **options)
     return _in_float32(lambda x: prelude(real.avg_pool)(x, kernel, **options), x)
 
 
@@ -101,6 +103,11 @@ def max_unpool3d(x: Expr, indices: Expr, output_size, stride, padding) -> Expr:
     return prelude(real.max_unpool)(x, indices, tuple(output_size))
 
 
+@lowers("aten.max_pool2d_with_indices_backward.default")
+def max_pool_backward(grad: Expr, x: Expr, kernel_size, stride, padding, dilation, ceil_mode, indices: Expr) -> Expr:
+    return prelude(real.put_at)(grad, indices, _size(x, 2), add=True)
+
+
 def _in_float32(pool, x: Expr) -> Expr:
     """A sum over windows, accumulated in float32 where x is of half precision."""
     if not is_float(x.dtype):
@@ -112,6 +119,6 @@ def _in_float32(pool, x: Expr) -> Expr:
 
 @lowers("aten.fractional_max_pool2d.default", "aten.fractional_max_pool3d.default")
 def fractional_max_pool(x: Expr, kernel_size, output_size, random_samples: Expr) -> Expr:
-    if x.ndim == len(kernel_size) + 1:
-        raise Unsupported("fractional_max_pool of one example without a batch axis")
-    return prelude(fractional)(x, tuple(kernel_size), tuple(output_size), random_samples)
+    unbatched = x.ndim == len(kernel_size) + 1
+    pooled = prelude(fractional)(x[None] if unbatched else x, tuple(kernel_size), tuple(output_size), random_samples)
+    return (pooled[0][0], pooled[1][0]) if unbatched else pooled

@@ -7,7 +7,7 @@ from typing import Any
 from op_table.axes import given, positive
 from op_table.expr import Expr, Value, jax, jnp, prelude
 from op_table.prelude import patches
-from op_table.registry import Unsupported, lowers
+from op_table.registry import lowers
 
 
 @lowers("aten.repeat.default", "aten.tile.default")
@@ -24,10 +24,8 @@ def repeat_interleave(x: Value, repeats: Any, dim: int | None = None, *, output_
 
 @lowers("aten.repeat_interleave.self_Tensor")
 def repeat_interleave_each(x: Value, repeats: Expr, dim: int | None = None, *, output_size: Any = None) -> Expr:
-    if output_size is None:
-        raise Unsupported(
-            "the sum of repeats gives the output's length: its shape depends on values (pass output_size)"
-        )
+    if output_size is None:  # as many as the repeats sum up to, see value_dependent.py
+        return jnp.repeat(x, repeats, **given(axis=dim))
     return jnp.repeat(x, repeats, axis=dim, total_repeat_length=output_size)
 
 
@@ -101,7 +99,7 @@ def triu(x: Value, diagonal: int = 0) -> Expr:
 @lowers("aten.unfold.default")
 def unfold(x: Value, dimension: int, size: int, step: int) -> Expr:
     if x.ndim == 0:
-        raise Unsupported("unfold of a 0-d tensor")
+        return x.reshape(1)[:size]
     return prelude(patches.windows_along)(x, positive(dimension, x.ndim), size, step)
 
 

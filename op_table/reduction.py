@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from op_table.axes import given, number, reduced
-from op_table.dtypes import cast, inexact
+from op_table.dtypes import cast, inexact, is_complex, is_integer, written
 from op_table.expr import Expr, jax, jnp, prelude
-from op_table.prelude import order
+from op_table.prelude import norms, order
 from op_table.registry import Unsupported, lowers
 
 INT64 = np.dtype("int64")
@@ -26,19 +26,28 @@ def widened(x: Expr, dtype: np.dtype | None) -> Expr:
     return cast(x, INT64) if dtype is None and x.dtype.kind == "u" else cast(x, dtype)
 
 
+def kept(dtype: np.dtype | None) -> dict[str, Expr]:
+    """The `dtype` argument of a sum or product: JAX would add up small integers as large ones."""
+    return {"dtype": written(dtype)} if dtype is not None and is_integer(dtype) and dtype != INT64 else {}
+
+
 @lowers("aten.sum.default")
 def sum_all(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
-    return jnp.sum(widened(x, dtype))
+    if dtype == np.bool_:
+        return jnp.any(x)
+    return jnp.sum(widened(x, dtype), **kept(dtype))
 
 
 @lowers("aten.sum.dim_IntList")
 def sum_dim(x: Expr, dim: Any, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
-    return jnp.sum(widened(x, dtype), **over(x, dim, keepdim))
+    if dtype == np.bool_:
+        return jnp.any(x, **over(x, dim, keepdim))
+    return jnp.sum(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
 
 
 @lowers("aten.nansum.default")
 def nansum(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
-    return jnp.nansum(widened(x, dtype), **over(x, dim, keepdim))
+    return jnp.nansum(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
 
 
 @lowers("aten.mean.default")
@@ -58,12 +67,16 @@ def nanmean(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype 
 
 @lowers("aten.prod.default")
 def prod(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
-    return jnp.prod(widened(x, dtype))
+    if dtype == np.bool_:
+        return jnp.all(x)
+    return jnp.prod(widened(x, dtype), **kept(dtype))
 
 
 @lowers("aten.prod.dim_int")
 def prod_dim(x: Expr, dim: int, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
-    return jnp.prod(widened(x, dtype), **over(x, dim, keepdim))
+    if dtype == np.bool_:
+        return jnp.all(x, **over(x, dim, keepdim))
+    return jnp.prod(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
 
 
 @lowers("aten.max.default")
@@ -113,7 +126,8 @@ def argmin(x: Expr, dim: int | None = None, keepdim: bool = False) -> Expr:
 
 def _truth(function: Expr):
     def rule(x: Expr, dim: Any = None, keepdim: bool = False) -> Expr:
-        result = function(x, **over(x, dim, keepdim))
+        # Of complex numbers JAX looks at the real part alone.
+        result = function(x != 0 if is_complex(x.dtype) else x, **over(x, dim, keepdim))
         # torch keeps uint8, which was once its bool.
         return cast(result, x.dtype) if x.dtype == np.uint8 else result
 
@@ -195,14 +209,14 @@ def vector_norm(
     x: Expr, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None
 ) -> Expr:
     """The norm of the elements along axes, which are one vector, however many axes there are."""
-    x = cast(x, dtype)
-    options = over(x, dim, keepdim)
-    axis = options.get("axis")
-    if isinstance(ord, float) and math.isfinite(ord) and ord.is_integer():
-        ord = int(ord)
-    if ord == 2 and (not isinstance(axis, tuple) or len(axis) < 3) and (axis is not None or not keepdim):
-        return jnp.linalg.norm(x, **options)
-    return jnp.linalg.vector_norm(x, **({} if ord == 2 else {"ord": number(ord, x.dtype)}), **options)
+    options = {} if ord == 2 else {"ord": norm_order(ord, x.dtype)}
+    return prelude(norms.vector_norm)(cast(x, dtype), **options, **over(x, dim, keepdim))
+
+
+def norm_order(ord: Any, dtype: np.dtype) -> Any:
+    """The order of a norm as it is written: a whole number without its point."""
+    whole = isinstance(ord, float) and math.isfinite(ord) and ord.is_integer()
+    return int(ord) if whole else number(ord, dtype)
 
 
 @lowers("aten.dist.default")
@@ -245,17 +259,10 @@ def _quantile(function: Expr):
         method = {} if interpolation == "linear" else {"method": interpolation}
         if interpolation == "nearest":
             raise Unsupported("quantile with interpolation='nearest': JAX rounds ties another way")
-        return function(x, q, **over(x, dim, keepdim), **method)
+        return function(x, q, **over(x, dim, keepdim and x.ndim > 0), **method)
 
     return rule
 
 
 for _name, _function in {"quantile": jnp.quantile, "nanquantile": jnp.nanquantile}.items():
     lowers(f"aten.{_name}.default", f"aten.{_name}.scalar")(_quantile(_function))
-
-
-@lowers("aten.histc.default")
-def histc(x: Expr, bins: int = 100, min: Any = 0, max: Any = 0) -> Expr:
-    if min == max:
-        raise Unsupported("histc without bounds takes them from the values, and from neither where they are all equal")
-    return cast(jnp.histogram(x, bins, (min, max))[0], x.dtype)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from op_table.axes import given, positive
-from op_table.dtypes import cast, inexact, is_integer
+from op_table.dtypes import cast, inexact, is_complex, is_integer
 from op_table.expr import Expr, jnp, lax, prelude
-from op_table.prelude import order
+from op_table.prelude import branches, order
 from op_table.registry import lowers
 
 
@@ -29,7 +29,12 @@ lowers("aten.cumprod.default")(_partial(jnp.cumprod))
 
 @lowers("aten.logcumsumexp.default")
 def logcumsumexp(x: Expr, dim: int) -> Expr:
-    return lax.cumlogsumexp(inexact(x), axis=positive(dim, x.ndim))
+    if x.ndim == 0:
+        return inexact(x)
+    axis = positive(dim, x.ndim)
+    if is_complex(x.dtype):
+        return lax.associative_scan(prelude(branches.complex_logaddexp), x, axis=axis)
+    return lax.cumlogsumexp(inexact(x), axis=axis)
 
 
 @lowers("aten.cummax.default")

@@ -143,6 +143,8 @@ def permute(x: Value, dims: list) -> Expr:
 
 @lowers("aten.movedim.int", "aten.movedim.intlist", "aten.moveaxis.int", "aten.moveaxis.intlist")
 def movedim(x: Value, source: Any, destination: Any) -> Expr:
+    if x.ndim == 0:
+        return x
     source, destination = (tuple(axes) if isinstance(axes, list) else axes for axes in (source, destination))
     return jnp.moveaxis(x, source, destination)
 

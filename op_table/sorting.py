@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from op_table.axes import at, given
-from op_table.dtypes import promoted, written
-from op_table.expr import Expr, jax, jnp, lax, prelude
+from op_table.dtypes import cast, is_float, promoted, written
+from op_table.expr import Expr, canonical, jax, jnp, lax, prelude
 from op_table.prelude import order
 from op_table.registry import Unsupported, lowers
 
@@ -51,9 +51,11 @@ def msort(x: Expr) -> Expr:
 def topk(x: Expr, k: Any, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Of equal values the first come first, where torch leaves it open."""
     if x.ndim == 0:
-        raise Unsupported("topk of a 0-d tensor")
+        return sort(x)
     if largest:
-        return lax.top_k(x, k) if dim in (-1, x.ndim - 1) else lax.top_k(x, k, axis=dim)
+        narrow = canonical(np.dtype("int64")) == np.int32  # as wide as lax.top_k's places are
+        top_k = lax.top_k if narrow and not is_float(x.dtype) else prelude(order.top_k)
+        return top_k(x, k) if dim in (-1, x.ndim - 1) else top_k(x, k, axis=dim)
     return tuple(at(ordered, dim, slice(None, k)) for ordered in sort(x, dim))
 
 
@@ -84,14 +86,19 @@ def searchsorted(
     if sorter is not None:
         sorted_sequence = jnp.take_along_axis(sorted_sequence, sorter, axis=-1)
     if sorted_sequence.ndim == 1:
-        return jnp.searchsorted(sorted_sequence, x, **options)
-    return prelude(order.searchsorted_rows)(sorted_sequence, x, **options)
+        return _places(jnp.searchsorted(sorted_sequence, x, **options), out_int32)
+    return _places(prelude(order.searchsorted_rows)(sorted_sequence, x, **options), out_int32)
 
 
 @lowers("aten.bucketize.Tensor", "aten.bucketize.Scalar")
 def bucketize(x: Any, boundaries: Expr, *, out_int32: bool = False, right: bool = False) -> Expr:
     x, boundaries = promoted(x, boundaries)
-    return jnp.searchsorted(boundaries, x, **_side(right, None))
+    return _places(jnp.searchsorted(boundaries, x, **_side(right, None)), out_int32)
+
+
+def _places(found: Expr, narrow: bool) -> Expr:
+    """What jnp.searchsorted found, which is int32 in JAX's 64-bit mode, too."""
+    return cast(found, np.dtype("int32" if narrow else "int64"))
 
 
 @lowers("aten.one_hot.default")

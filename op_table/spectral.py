@@ -26,14 +26,57 @@ def _along_one(function: Expr):
     return rule
 
 
-def _along_several(function: Expr, default: tuple | None):
-    def rule(x: Value, s: list | None = None, dim: list | None = default, norm: str | None = None) -> Expr:
-        if s is not None and any(isinstance(size, int) and size == -1 for size in s):
-            raise Unsupported("a transform of several axes, some of whose sizes are -1")
-        axes = None if dim is None or tuple(dim) == default else tuple(dim)
-        return function(x, **given(s=None if s is None else tuple(s), axes=axes, norm=norm))
+def _options(s: list | None, dim: list | None, norm: str | None) -> dict[str, Any]:
+    if s is not None and any(isinstance(size, int) and size == -1 for size in s):
+        raise Unsupported("a transform of several axes, some of whose sizes are -1")
+    return given(s=None if s is None else tuple(s), axes=None if dim is None else tuple(dim), norm=norm)
+
+
+def _along_several(function: Expr):
+    def rule(x: Value, s: list | None = None, dim: list | None = None, norm: str | None = None) -> Expr:
+        return function(x, **_options(s, dim, norm))
 
     return rule
+
+
+def _along_two(two: Expr, several: Expr):
+    """torch's functions of two axes take any number of them."""
+
+    def rule(x: Value, s: list | None = None, dim: list | None = None, norm: str | None = None) -> Expr:
+        dim = [-2, -1] if dim is None else dim
+        usual = list(dim) == [-2, -1]
+        return (two if len(dim) == 2 else several)(x, **_options(s, None if usual else dim, norm))
+
+    return rule
+
+
+# Which norm a Hermitian transform has as a real one that goes the other way.
+_OTHER_NORM = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+
+
+def _hermitian(x: Expr, s: list | None, dim: list | None, norm: str | None) -> Expr:
+    x = x.conj() if is_complex(x.dtype) else x
+    return jnp.fft.irfftn(x, **_options(s, dim, _OTHER_NORM[norm]))
+
+
+@lowers("aten.fft_hfftn.default")
+def hfftn(x: Value, s: list | None = None, dim: list | None = None, norm: str | None = None) -> Expr:
+    return _hermitian(x, s, dim, norm)
+
+
+@lowers("aten.fft_hfft2.default")
+def hfft2(x: Value, s: list | None = None, dim: list = (-2, -1), norm: str | None = None) -> Expr:
+    return _hermitian(x, s, dim, norm)
+
+
+@lowers("aten.fft_ihfftn.default")
+def ihfftn(x: Value, s: list | None = None, dim: list | None = None, norm: str | None = None) -> Expr:
+    return jnp.fft.rfftn(x, **_options(s, dim, _OTHER_NORM[norm])).conj()
+
+
+@lowers("aten.fft_ihfft2.default")
+def ihfft2(x: Value, s: list | None = None, dim: list = (-2, -1), norm: str | None = None) -> Expr:
+    return ihfftn(x, s, dim, norm)
 
 
 def _shift(function: Expr):
@@ -54,9 +97,9 @@ def _frequencies(function: Expr):
 for _name in ONE_AXIS:
     lowers(f"aten.fft_{_name}.default")(_along_one(getattr(jnp.fft, _name)))
 for _name in TWO_AXES:
-    lowers(f"aten.fft_{_name}.default")(_along_several(getattr(jnp.fft, _name), (-2, -1)))
+    lowers(f"aten.fft_{_name}.default")(_along_two(getattr(jnp.fft, _name), getattr(jnp.fft, _name.replace("2", "n"))))
 for _name in ALL_AXES:
-    lowers(f"aten.fft_{_name}.default")(_along_several(getattr(jnp.fft, _name), None))
+    lowers(f"aten.fft_{_name}.default")(_along_several(getattr(jnp.fft, _name)))
 for _name in SHIFTS:
     lowers(f"aten.fft_{_name}.default")(_shift(getattr(jnp.fft, _name)))
 for _name in FREQUENCIES:

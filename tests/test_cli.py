@@ -24,7 +24,7 @@ MODULE = """
         return Net().eval(), (torch.randn(2, 3),)
 
     def training():
-        return Net(), (torch.randn(2, 3),)
+        return torch.nn.Sequential(Net(), torch.nn.BatchNorm1d(2)), (torch.randn(2, 3),)
 
     class Branching(Net):
         def forward(self, x):

@@ -265,13 +265,9 @@ def test_a_saved_exported_program_translates(tmp_path):
     module.load_state_dict(translator.state_dict(translation.model), strict=True)
 
 
-def test_training_mode_is_refused_and_named():
-    module = nn.Sequential(nn.Linear(6, 6), nn.Dropout())
-    with pytest.raises(translator.TranslationError, match=r"training mode.*eval\(\)"):
-        translator.translate(module, (X,))
-    module.eval()
-    module[1].train()
-    with pytest.raises(translator.TranslationError, match=r"training mode \(1\)"):
+def test_buffers_that_training_updates_are_refused_and_named():
+    module = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6))
+    with pytest.raises(translator.CaptureError, match=r"1\.running_mean.*eval\(\)"):
         translator.translate(module, (X,))
 
 

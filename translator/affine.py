@@ -148,7 +148,9 @@ def _select(node: Node, value: torch.Tensor, x: Affine) -> Affine | None:
 
 def _transpose(node: Node, value: torch.Tensor, x: Affine) -> Affine:
     steps = list(x.steps)
-    a, b = (axis % value.ndim for axis in node.args[1:3])
+    a, b = (axis % max(value.ndim, 1) for axis in node.args[1:3])
+    if not steps:
+        return x
     steps[a], steps[b] = steps[b], steps[a]
     return Affine(x.base, tuple(steps))
 
@@ -167,7 +169,8 @@ def _cumsum(node: Node, value: torch.Tensor, x: Affine) -> Affine | None:
     if not x.uniform:
         return None
     steps = [sympy.Integer(0)] * value.ndim
-    steps[_axis(node, value)] = x.base
+    if steps:
+        steps[_axis(node, value)] = x.base
     return Affine(x.base, tuple(steps))
 
 

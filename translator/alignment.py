@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from op_table.expr import Call, Value
+from op_table.expr import Call, Function, Value
 from translator.body import Body, Leaf, Statement
 from translator.modules import Module
 from translator.tokens import Literal, Read, tokens
@@ -39,6 +39,10 @@ class Alignment:
     same: dict[str, str]
     branches: list[tuple[str, int, int, Value, str]]
     extras: dict[Any, Value] = field(default_factory=dict)
+
+
+def _name(value: Value | None) -> str | None:
+    return value.name if value is not None else None
 
 
 def own(module: Module) -> Any:
@@ -152,6 +156,10 @@ class _Attempt:
 
     def _result(self, begin: int, end: int) -> Value | None:
         """The one value that is made by statements begin..end last and read after them; None if they give more than that."""
+        skipped = self.mine.statements[begin:end]
+        opened = {s.opens.name for s in skipped if s.opens is not None}
+        if opened != {t.name for s in skipped for t in s.targets if isinstance(t, Function)}:
+            return None  # part of a local function
         last = self.mine.statements[end - 1].targets
         made = {t.name for s in self.mine.statements[begin:end] for t in s.targets if t is not None}
         rest = [v.name for v in self.mine.outputs]
@@ -196,11 +204,12 @@ class _Attempt:
             return None
         x, y = a.expr, b.expr
         if self.loose and a.call is not None and b.call is not None and isinstance(x, Call) and isinstance(y, Call):
-            if len(x.args) != len(y.args) or x.kwargs or y.kwargs:
+            if len(x.args) != len(y.args) or [name for name, _ in x.kwargs] != [name for name, _ in y.kwargs]:
                 return None
             pairs = [
                 (x.function, y.function, None),
                 *((p, q, i) for i, (p, q) in enumerate(zip(x.args, y.args, strict=True))),
+                *((p, q, None) for (_, p), (_, q) in zip(x.kwargs, y.kwargs, strict=True)),
             ]
         else:
             pairs = [(x, y, None)]
@@ -248,7 +257,8 @@ class _Attempt:
         if a not in self.same:
             both_inputs = a in self.inputs and b in self.given
             sizes = a.startswith("size_") and b.startswith("size_")
-            if not (both_inputs or sizes) or b in self.same.values():
+            keys = a == _name(self.mine.key) and b == _name(self.other.key)
+            if not (both_inputs or sizes or keys) or b in self.same.values():
                 return False
             self.same[a] = b
         return self.same[a] == b

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from translator.codegen import File
 
 
+# The parameter of what draws random numbers.
+KEY = "key: PRNGKeyArray"
+
+
 def array_type(dtype: np.dtype) -> str:
     """The jaxtyping name of a dtype's kind."""
     if np.dtype(dtype).kind == "b":
@@ -99,6 +103,8 @@ def signature(file: File, definition: Definition, arguments: list[Value], names:
             same = [body.inputs[member.inputs[value.name]] for member, body in bodies if value.name in member.inputs]
             optional = " | None = None" if isinstance(value, Given) else ""
             parameters.append(f"{names[value.name]}: {shaped(file.dims, same)}{optional}")
+    if definition.body.key is not None:
+        parameters += ["*", KEY]
     results = []
     for at in definition.returns or range(len(definition.outputs)):
         output = definition.outputs[at[0] if isinstance(at, list) else at]
@@ -165,16 +171,24 @@ def module_docstring(file: File) -> str:
         f"{name}: {_inner(shaped(file.dims, [value]), value)}"
         for name, value in zip(file.outputs.input_names, definition.body.inputs, strict=False)
     )
+    called = [*file.outputs.call_names, *(["key=jax.random.key(0)"] if definition.body.key is not None else [])]
     results = file.outputs.described(file, lambda value: _inner(shaped(file.dims, [value]), value))
+    module = file.program.bodies.captured.module
+    training = module is not None and any(child.training for child in module.modules())
+    mode = "training" if training else "evaluation"
+    untraced = bool(file.program.bodies.captured.value_lengths)
+    model = "model" if untraced else "eqx.filter_jit(model)"
     lines = [
-        f"{definition.name}, translated from {_plain(definition.type_name)} (evaluation mode).",
+        f"{definition.name}, translated from {_plain(definition.type_name)} ({mode} mode).",
         "",
         *textwrap.wrap(arguments, 96),
         *textwrap.wrap(f"->  {results}", 94, initial_indent="    ", subsequent_indent="        "),
         "",
         '    model = load("model.safetensors")',
-        f"    outputs = eqx.filter_jit(model)({', '.join(file.outputs.call_names)})",
+        f"    outputs = {model}({', '.join(called)})",
     ]
+    if untraced:
+        lines += ["", "Not for jax.jit: the lengths of some arrays depend on values."]
     return docstring("\n".join(lines))
 
 

@@ -22,8 +22,10 @@ def translate(
     progress: Callable[[str], None] | None = None,
     spec: str | None = None,
 ) -> Translation:
-    """Translate a torch module in evaluation mode into Equinox source.
+    """Translate a torch module, as it stands in evaluation or in training mode, into Equinox source.
 
+    What draws random numbers (dropout in training, `torch.rand`) takes a `key`. A module that updates buffers in forward, as
+    batch norm does in training, is refused.
     args, kwargs: example inputs; their dtypes are kept, and their lengths where torch.export finds that they must be.
     dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. progress: told each stage's name
     as it begins. spec: where the module came from, kept for `torch2eqx verify`.
@@ -31,29 +33,18 @@ def translate(
     """
     from translator.capture import capture
     from translator.pipeline import emit
+    from translator.value_lengths import measured
 
-    if isinstance(module, torch.nn.Module):
-        _require_evaluation(module)
-    elif not isinstance(module, ExportedProgram):
+    if not isinstance(module, (torch.nn.Module, ExportedProgram)):
         raise TranslationError(
             f"translate takes a torch.nn.Module or an exported program, not a {type(module).__name__}"
         )
     stages = Stages(progress)
     stages.begin("capture")
-    captured = capture(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
+    captured = measured(capture(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes))
     emitted = emit(captured, stages.begin)
     stages.end()
     return Translation(captured, emitted, stages.seconds, spec)
-
-
-def _require_evaluation(module: torch.nn.Module) -> None:
-    training = [name or "the module itself" for name, child in module.named_modules() if child.training]
-    if training:
-        more = f" and {len(training) - 3} more" if len(training) > 3 else ""
-        raise TranslationError(
-            f"the module is in training mode ({', '.join(training[:3])}{more}); "
-            "call module.eval() first: translating training is not there yet"
-        )
 
 
 class Stages:

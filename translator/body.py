@@ -21,6 +21,7 @@ from op_table.dtypes import written
 from op_table.expr import (
     Call,
     Expr,
+    Function,
     Name,
     Operation,
     Prelude,
@@ -29,6 +30,7 @@ from op_table.expr import (
     Value,
     children,
     transform,
+    values,
     walk,
 )
 from op_table.prelude.batched import batched
@@ -37,10 +39,13 @@ from translator import provenance
 from translator.captured import Captured
 from translator.constants import constant, short_names
 from translator.errors import Problem, UnsupportedOps
+from translator.functions import Functions, nested
 from translator.hierarchy import ModuleCall, is_item, is_size
+from translator.keys import Key, thread
 from translator.lower import Sizes, lower_node, op_name, operand_value
 from translator.modules import CLASS, INLINE, LAYER, Module
 from translator.parameters import parameter, returned_order
+from translator.regions import argument, closes, is_control_flow, opens
 from translator.sizes import SizeValue, SizeWriter
 
 
@@ -71,6 +76,12 @@ class Statement:
     groups: tuple[str, ...] = ()
     frame: int = 0
     arranged: bool = False
+    opens: Function | None = (
+        None  # the local function of which what follows is the code, up to the statement that makes it
+    )
+    nesting: Any = (
+        None  # how the result's parts are nested, where not in one flat tuple: tuples of positions in targets
+    )
 
 
 @dataclass(eq=False)
@@ -83,6 +94,7 @@ class Body:
     sizes: list[Size] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
+    key: Key | None = None  # what its random numbers are drawn from; no part of inputs
     resolve: Callable[[Any], Any] = lambda part: part  # writes a size by what the body has at hand
 
 
@@ -112,8 +124,9 @@ class Bodies:
 
     def lower_all(self, root: ModuleCall) -> None:
         """Lower every node. Raises UnsupportedOps naming all that cannot be."""
+        functions = Functions(self)
         for node in root.nodes():
-            if is_item(node) or node.op == "get_attr":
+            if functions.take(node) or is_item(node) or node.op == "get_attr":
                 continue
             self.ops[op_name(node)] = self.ops.get(op_name(node), 0) + 1
             try:
@@ -122,6 +135,7 @@ class Bodies:
                 stack = node.meta.get("nn_module_stack") or {}
                 path = next(reversed(stack.values()))[0] if stack else ""
                 self.problems.append(Problem(op_name(node), path, provenance.user_line(node), str(error)))
+                functions.lost.add(node)
         if self.problems:
             raise UnsupportedOps(self.problems)
 
@@ -151,6 +165,7 @@ class Bodies:
         """The body of one call of a class, its sizes resolved."""
         body = Body(module, call)
         self._fill(body, call, ())
+        body.statements, body.key = thread(body.statements, f"{call.path}({module.calls.index(call)})")
         inside = {t.name for s in body.statements for t in s.targets if t is not None}
         own = f"{module.path}." if module.path else ""
         reads: dict[str, Value] = {}
@@ -159,7 +174,7 @@ class Bodies:
                 if isinstance(part, Value) and part.name not in inside and not self.is_own(part, own):
                     reads.setdefault(part.name, part)
         order = self._input_order(call)
-        arguments = (value for value in reads.values() if not self._is_constant(value))
+        arguments = (v for v in reads.values() if not self._is_constant(v) and v is not body.key)
         body.inputs = sorted(arguments, key=lambda value: order.get(value.name, len(order)))
         self._add_constants(body, [v for v in reads.values() if self._is_constant(v)])
         if call is self.tree.calls[0]:
@@ -183,13 +198,19 @@ class Bodies:
         writer = SizeWriter(argument)
         for value in body.inputs:
             writer.show(value)
+        around: list[dict[sympy.Expr, Expr]] = []
         for statement in body.statements:
+            if statement.opens is not None:
+                around.append(dict(writer.shown))
             try:
                 statement.expr = transform(statement.expr, writer.resolve)
             except Unsupported as error:
                 node = statement.node
                 op, line = (op_name(node), provenance.user_line(node)) if node is not None else ("a size", "")
                 raise UnsupportedOps([Problem(op, body.module.path, line, str(error))]) from error
+            if any(isinstance(value, Function) for value in statement.targets):
+                writer.shown = around.pop()  # what a function's own arrays show is not known outside of it
+                continue
             for value in statement.targets:
                 if value is not None:
                     writer.show(value)
@@ -245,24 +266,38 @@ class Bodies:
 
     def _node(self, body: Body, node: Node, groups: tuple[str, ...]) -> None:
         frame = body.call.frame
+        if node.target is opens:
+            function = self.lowered[node.name]
+            targets = tuple(values(function.parameters))
+            body.statements.append(Statement(targets, (), node, None, groups, frame, opens=function))
+        elif node.target is closes:
+            function = self.operand(node)
+            body.statements.append(Statement((function,), function.result, node, None, groups, frame))
+        elif (parts := self.parts(node)) is not None:
+            nesting = nested(parts[1]) if is_control_flow(node) else None
+            body.statements.append(Statement(*parts, node, None, groups, frame, nesting=nesting))
+
+    def parts(self, node: Node) -> tuple[tuple[Value | None, ...], Any] | None:
+        """The values that a node gives and the expression that makes them; None where other nodes' statements do."""
         if is_item(node):
             source, index = node.args
             result = self.lowered.get(source.name)
-            if isinstance(result, (tuple, list)):
-                body.statements.append(Statement((self.operand(node),), result[index], node, None, groups, frame))
-            return
+            return ((self.operand(node),), result[index]) if isinstance(result, (tuple, list)) else None
+        if node.target is argument:
+            return None
         result = self.lowered[node.name]
         recorded = node.meta["val"]
         if not isinstance(recorded, (tuple, list)):
-            body.statements.append(Statement((self.operand(node),), result, node, None, groups, frame))
-        elif isinstance(result, Expr):
-            parts: list[Value | None] = [None] * len(recorded)
-            for user in node.users:
-                if is_item(user):
-                    parts[user.args[1]] = self.operand(user)
-            if len(parts) == 1:
-                result = result[0]
-            body.statements.append(Statement(tuple(parts), result, node, None, groups, frame))
+            return (self.operand(node),), result
+        if not isinstance(result, Expr):
+            return None
+        parts: list[Value | None] = [None] * len(recorded)
+        for user in node.users:
+            if is_item(user):
+                parts[user.args[1]] = self.operand(user)
+        if len(parts) == 1 and isinstance(result.aval, (tuple, list)):
+            result = result[0]
+        return tuple(parts), result
 
     def _child(self, body: Body, call: ModuleCall, groups: tuple[str, ...]) -> None:
         module = self.by_path[call.path]
@@ -275,7 +310,8 @@ class Bodies:
             body.statements.append(Statement((self.operand(node),), expr, node, call, groups, body.call.frame))
         elif module.kind == CLASS and module.callable:
             child = self.body_of(module, call)
-            expr = Call(Leaf(module.path), (*child.inputs, *child.sizes))
+            named = (("key", child.key),) if child.key is not None else ()
+            expr = Call(Leaf(module.path), (*child.inputs, *child.sizes), named)
             node = call.outputs[0] if call.outputs else None
             body.statements.append(Statement(tuple(child.outputs), expr, node, call, groups, body.call.frame))
         else:

@@ -1,11 +1,13 @@
 """Capture: a module and its example inputs become a functional FX graph with provenance.
 
-torch.export does the tracing. Shapes are dynamic wherever it finds that legal; regions that only switch gradients or
-autocast off are inlined; what a module returns in classes that torch does not know (caches, dataclasses) is registered.
+torch.export does the tracing. Shapes are dynamic wherever it finds that legal; what runs without gradients or under autocast
+is inlined, the bodies of control flow become regions of the graph (see `regions`); what a module returns in classes that
+torch does not know (caches, dataclasses) is registered.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 import warnings
@@ -19,12 +21,25 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator import guards, pytrees, recurrent_shapes, stack_traces
+from translator import (
+    fake_kernels,
+    generated,
+    guards,
+    pytrees,
+    recurrent_shapes,
+    regions,
+    remat,
+    stack_traces,
+    whole_ops,
+)
+from translator.autocast import Autocast
 from translator.captured import Captured
 from translator.errors import CaptureError
-from translator.functionalise import replace_in_place
+from translator.functionalise import Undecided, replace_in_place
+from translator.gradients import keep_needed, stopped
 from translator.logs import quiet
 from translator.parameters import recorded
+from translator.torch_functionalise import decompositions
 
 _INLINED = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 
@@ -51,17 +66,23 @@ def capture(
     else:
         program, source = _export(module, tuple(args), dict(kwargs or {}), dynamic_shapes, notes), module
     seconds = time.perf_counter() - started
-    graph = inline_regions(program.graph, program.graph_module)
-    if not replace_in_place(graph):
-        program = _quietly(lambda: program.run_decompositions({}))
-        graph = inline_regions(program.graph, program.graph_module)
+    try:
+        graph = regions.expand(_functional_graph(program.graph, program.graph_module), _functional_graph)
+    except Undecided:
+        program = _functionalised(program)
+        graph = regions.expand(_prepared_graph(program.graph, program.graph_module), _prepared_graph)
         _refuse_mutation(program, notes)
     specs = program.graph_signature.input_specs
     targets = {s.arg.name: s.target for s in specs if s.kind is not InputKind.USER_INPUT and s.target}
-    tensors = {**program.constants, **program.state_dict}
+    constants = regions.lift_constants(graph)
+    targets |= {name: name for name in constants}
+    remat.wrap(graph, targets.keys())
+    tensors = {**constants, **program.constants, **program.state_dict}
     state = dict(source.state_dict(keep_vars=True)) if source is not None else dict(program.state_dict)
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
     non_persistent = {s.target for s in specs if s.kind is InputKind.BUFFER and not s.persistent}
+    kinds = (InputKind.PARAMETER, InputKind.USER_INPUT)
+    keep_needed(graph, {s.arg.name for s in specs if s.kind in kinds})
     hints = _hints(graph, args, kwargs or {}, program)
     notes += _fixed_axes(program, args, kwargs or {}, hints, dynamic_shapes)
     return Captured(
@@ -89,8 +110,20 @@ def _export(
     args, kwargs = _distinct(args, kwargs)
 
     def export(shapes: Any) -> ExportedProgram:
-        with stack_traces.whole(), recurrent_shapes.analytic(), recorded(module):
-            return _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
+        patches = [
+            stack_traces.whole(),
+            recurrent_shapes.analytic(),
+            recorded(module),
+            whole_ops.kept(),
+            remat.recorded(),
+            fake_kernels.installed(),
+        ]
+        with contextlib.ExitStack() as stack, generated.recorded() as bodies:
+            for patch in patches:
+                stack.enter_context(patch)
+            program = _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
+        bodies.restore(program.graph_module, module)
+        return program
 
     def attempt(shapes: Any) -> ExportedProgram:
         try:
@@ -170,36 +203,72 @@ def explain(error: Exception) -> str:
 
 
 def inline_regions(graph: Graph, owner: torch.nn.Module) -> Graph:
-    """A copy of graph in which regions that only switch gradients or autocast off are part of the graph around them."""
+    """A copy of graph in which what runs without gradients, or with or without autocast, is part of the graph around it."""
     copy = Graph()
 
-    def add(source: Graph, holder: torch.nn.Module, bound: dict[Node, Any]) -> Any:
+    def add(source: Graph, holder: torch.nn.Module, bound: dict[Node, Any], autocast: Autocast | None = None) -> Any:
         for node in source.nodes:
             if node in bound:
                 continue
             name = getattr(node.target, "__name__", "") if node.op == "call_function" else ""
             if name in _INLINED:
                 flags, (body, *inner) = node.args[: _INLINED[name]], node.args[_INLINED[name] :]
-                if name == "wrap_with_autocast" and flags[2]:
-                    raise CaptureError("forward runs under torch.autocast; translate the module without it")
+                casting = autocast
+                if name == "wrap_with_autocast":
+                    device, dtype, enabled = flags[:3]
+                    casting = Autocast(device, dtype or torch.get_autocast_dtype(device)) if enabled else None
                 submodule = getattr(holder, body.target)
                 feeds = [bound.get(arg, arg) if isinstance(arg, Node) else arg for arg in inner]
                 inputs = [n for n in submodule.graph.nodes if n.op == "placeholder"]
-                bound[node] = add(submodule.graph, submodule, dict(zip(inputs, feeds, strict=True)))
+                results = add(submodule.graph, submodule, dict(zip(inputs, feeds, strict=True)), casting)
+                without = name == "wrap_with_set_grad_enabled" and not flags[0]
+                bound[node] = stopped(copy, results) if without else results
             elif node.op == "call_function" and name == "getitem" and isinstance(bound[node.args[0]], (tuple, list)):
                 bound[node] = bound[node.args[0]][node.args[1]]
             elif node.op == "get_attr" and isinstance(getattr(holder, str(node.target), None), torch.nn.Module):
-                bound[node] = node
+                bound[node] = copy.node_copy(node)
+                bound[node].meta[regions.BODY] = getattr(holder, node.target)
+            elif node.op == "get_attr" and isinstance(getattr(holder, str(node.target), None), torch.Tensor):
+                bound[node] = copy.node_copy(node)
+                bound[node].meta[regions.CONSTANT] = getattr(holder, node.target)
             elif node.op == "output":
                 return torch.fx.node.map_arg(node.args[0], bound.__getitem__)
             else:
                 bound[node] = copy.node_copy(node, bound.__getitem__)
+                if autocast is not None and node.op == "call_function":
+                    autocast.cast(copy, bound[node])
                 if node.op == "placeholder":
                     bound[node].name = node.name  # a graph gives no node the name of a builtin, as `input` is
         raise CaptureError("a region of the graph has no output")
 
     result = add(graph, owner, {})
     copy.output(result)
+    for node in reversed(list(copy.nodes)):
+        if regions.BODY in node.meta and not node.users:
+            copy.erase_node(node)
+    return copy
+
+
+def _prepared_graph(graph: Graph, owner: torch.nn.Module) -> Graph:
+    copy = inline_regions(graph, owner)
+    regions.prepare(copy)
+    return copy
+
+
+def _functionalised(program: ExportedProgram) -> ExportedProgram:
+    """program by torch's own functionalisation."""
+    table = decompositions(program.graph)
+    try:
+        return _quietly(lambda: program.run_decompositions(table))
+    except Exception as error:
+        raise CaptureError(explain(error)) from error
+
+
+def _functional_graph(graph: Graph, owner: torch.nn.Module) -> Graph:
+    """A copy of graph without no-grad regions and in-place ops. Raises Undecided where `replace_in_place` cannot tell."""
+    copy = _prepared_graph(graph, owner)
+    if not replace_in_place(copy):
+        raise Undecided
     return copy
 
 
@@ -207,8 +276,8 @@ def _refuse_mutation(program: ExportedProgram, notes: list[str]) -> None:
     mutated = [s.target for s in program.graph_signature.output_specs if s.kind is OutputKind.BUFFER_MUTATION]
     if mutated:
         raise CaptureError(
-            f"forward updates buffers in evaluation mode ({', '.join(map(str, mutated))}), and the emitted module would not: "
-            "keep them out of forward, or return the new values"
+            f"forward updates buffers ({', '.join(map(str, mutated))}), and the emitted module would not: "
+            "call module.eval() first if it is batch norm in training mode, or return the new values"
         )
     for spec in program.graph_signature.output_specs:
         if spec.kind is OutputKind.USER_INPUT_MUTATION:

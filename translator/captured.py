@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
@@ -16,11 +16,12 @@ from torch.fx import Graph
 class Captured:
     """A functional FX graph of ATen ops with its provenance.
 
-    graph: the nodes, no-grad and autocast regions inlined, in-place ops replaced. program: torch's own, which runs as the reference.
+    graph: the nodes, no-grad, autocast and control flow part of it (see `regions`), in-place ops replaced. program: torch's own, which runs as the reference.
     args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
     targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
     persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
-    conditions: what must hold of the dynamic sizes for the program to be what the module does. module: the torch module, or
+    conditions: what must hold of the dynamic sizes for the program to be what the module does. value_lengths: the example's
+    length of each size that depends on values, which jax.jit cannot trace. module: the torch module, or
     None where only a .pt2 is at hand. notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
     """
 
@@ -36,5 +37,6 @@ class Captured:
     module: torch.nn.Module | None
     class_name: str
     conditions: tuple[sympy.Basic, ...] = ()
+    value_lengths: Mapping[sympy.Symbol, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

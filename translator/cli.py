@@ -151,12 +151,13 @@ def explain(spec: Spec) -> None:
     from translator import coverage
     from translator.capture import capture
     from translator.specs import resolve
+    from translator.value_lengths import measured
 
     with _clean_errors():
         with _stages() as show:
             show("capture")
             found = resolve(spec)
-            captured = capture(found.module, found.args, found.kwargs)
+            captured = measured(capture(found.module, found.args, found.kwargs))
             show("lower")
             usages = coverage.explain(captured)
         table = Table("op", "nodes", "")

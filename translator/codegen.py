@@ -27,6 +27,8 @@ class File:
     def __init__(self, program: Program, outputs: Outputs, title: str, tied: dict[str, str], unused: tuple[str, ...]):
         self.program, self.outputs, self.title = program, outputs, title
         self.tied, self.unused = tied, unused
+        if program.root.body is not None and program.root.body.key is not None:
+            outputs.take_key()
         self.copied = Copied()
         self.roots: set[str] = set()
         self.dims = annotations.Dimensions(program.root.body)

@@ -68,7 +68,8 @@ def distance(array: np.ndarray, truth: np.ndarray, like: np.ndarray) -> Distance
         return Distance(0.0)
     magnitude = np.abs(np.where(used, truth, 0))
     huge = magnitude > limit
-    gap = np.abs(np.where(used, array - truth, 0))
+    with np.errstate(invalid="ignore"):  # infinity from infinity, where it is not used
+        gap = np.abs(np.where(used, array - truth, 0))
     usual = magnitude[~huge].max(initial=0.0)
     return Distance(float((gap / np.where(huge, magnitude, usual or 1.0)).max(initial=0.0)))
 

@@ -18,6 +18,7 @@ _IMPORTED = {
     "np": "import numpy as np",
     "math": "import math",
     "functools": "import functools",
+    "itertools": "import itertools",
     "partial": "from functools import partial",
     "Path": "from pathlib import Path",
     "load_file": "from safetensors.numpy import load_file",

@@ -23,7 +23,7 @@ class Usage:
 def explain(captured: Captured) -> list[Usage]:
     """Every op of the simplified graph, those with problems first, then by name."""
     root = hierarchy.build(simplify.simplify(captured).graph, captured.class_name)
-    bodies = Bodies(captured, modules.Module(""), Sizes(captured.hints))
+    bodies = Bodies(captured, modules.Module(""), Sizes({**captured.hints, **captured.value_lengths}))
     problems: tuple[Problem, ...] = ()
     try:
         bodies.lower_all(root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch._decomp import core_aten_decompositions
@@ -94,8 +94,17 @@ def _splice(graph: Graph, node: Node, inputs: list[Node], traced: torch.fx.Graph
                 (user.args, dict(user.kwargs)), lambda n: result if n is node else n
             )
     else:
-        for user in list(node.users):
-            replace(user, result[user.args[1]])
-            graph.erase_node(user)
+        _take(graph, node, result)
     graph.erase_node(node)
     return True
+
+
+def _take(graph: Graph, node: Node, results: Sequence) -> None:
+    """Replace what is taken of a node's results, some of which may be lists themselves."""
+    for user in list(node.users):
+        result = results[user.args[1]]
+        if isinstance(result, Node):
+            replace(user, result)
+        else:
+            _take(graph, user, result)
+        graph.erase_node(user)

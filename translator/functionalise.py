@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import Graph, Node
 
+from translator.gradients import stop_gradient
 from translator.parameters import hand_over
 
 aten = torch.ops.aten
@@ -66,7 +67,7 @@ _READ_NO_VALUES = {"sym_size", "sym_stride", "sym_numel", "sym_storage_offset", 
 _KEEP_DTYPE = {"copy", "fill", "zero", "masked_fill", "index_put", "relu", "silu", "hardswish", "dropout"}
 
 
-class _Undecided(Exception):
+class Undecided(Exception):
     """An op of the graph cannot be rewritten for certain."""
 
 
@@ -101,11 +102,11 @@ class _View:
 
 def replace_in_place(graph: Graph) -> bool:
     """Rewrite the in-place ops of graph. False if that cannot be done for certain, and then the graph must not be used."""
-    if not any(_mutates(node) for node in graph.nodes):
+    if not any(mutates(node) for node in graph.nodes):
         return True
     try:
         _Rewriting(graph).run()
-    except _Undecided:
+    except Undecided:
         return False
     return True
 
@@ -114,7 +115,8 @@ class _Rewriting:
     """One walk over a graph in order.
 
     tensors: the first node that stood for each node's tensor. items: the first node that took each item of a result.
-    holders: the first node that lay in each storage. made: the nodes that were added.
+    holders: the first node that lay in each storage. made: the nodes that were added. shared: whether the example values share
+    memory as the tensors do, so that other memory is a copy; those of a program that was loaded from a file do not.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -125,6 +127,7 @@ class _Rewriting:
         self.items: dict[tuple[Node, int], Node] = {}
         self.holders: dict[int | Node, Node] = {}
         self.made: list[Node] = []
+        self.shared = all(_storage(node) == _storage(node.args[0]) for node in graph.nodes if _returns_written(node))
 
     def run(self) -> None:
         for node in list(self.graph.nodes):
@@ -132,7 +135,7 @@ class _Rewriting:
                 self._bring_up_to_date(node)
             if _changes_shape(node):
                 self._replace_view(node)
-            if _mutates(node):
+            if mutates(node):
                 self._write(node)
             elif node.op != "output":
                 self._enter(node)
@@ -147,7 +150,7 @@ class _Rewriting:
                 continue
             now = self._current(tensor, reader)
             if now is None:
-                raise _Undecided
+                raise Undecided
             if now is not node:
                 hand_over(node, now)
                 reader.replace_input_with(node, now)
@@ -182,7 +185,7 @@ class _Rewriting:
         name = _name(node).removesuffix("_")
         outside = self.memory[self.tensors[node.args[0]]].outside
         if name != "detach" and (outside or name not in _RESHAPING | _WRITE_BACK.keys()):
-            raise _Undecided
+            raise Undecided
         views = getattr(aten, name)
         node.target = getattr(views, node.target._overloadname, None) or views.int
 
@@ -191,7 +194,7 @@ class _Rewriting:
         functional = _functional(node.target)
         tensor = self.tensors.get(node.args[0]) if node.args and isinstance(node.args[0], Node) else None
         if functional is None or tensor is None or self.memory[tensor].outside or not self._distinct(tensor):
-            raise _Undecided
+            raise Undecided
         self._replace_op(node, functional)
         self.tensors[node] = tensor
         memory = self.memory[tensor]
@@ -259,8 +262,9 @@ class _Rewriting:
         if node.target is operator.getitem:
             first = self.items.setdefault((node.args[0], node.args[1]), node)
             return first if first is not node else None
-        name = _name(node)
-        returned = name in _SAME_TENSOR or name in _DROPOUT and len(node.args) > 2 and node.args[2] is False
+        if node.target is stop_gradient:
+            return node.args[0]
+        returned = _name(node) in _SAME_TENSOR or drops_nothing(node)
         return node.args[0] if returned and isinstance(node.args[0], Node) else None
 
     def _views(self, node: Node) -> list[_View]:
@@ -268,8 +272,10 @@ class _Rewriting:
         inputs = [self.tensors[n] for n in node.all_input_nodes if n in self.tensors]
         if node.target is operator.getitem:
             return [self._item(node)] if inputs and inputs[0] in self.views else []
+        if isinstance(node.target, HigherOrderOperator):
+            return []  # torch refuses a branch or body that gives a view of its inputs
         if not isinstance(node.target, OpOverload) or _name(node) in _MAY_VIEW_ARGUMENTS:
-            return [_View(tensor) for tensor in inputs]
+            return [] if self._copied(node, inputs) else [_View(tensor) for tensor in inputs]
         name = _name(node)
         if name not in _MAY_RETURN_ARGUMENT and all(r.alias_info is None for r in node.target._schema.returns):
             return []
@@ -277,7 +283,8 @@ class _Rewriting:
             return [_View(tensor) for tensor in inputs]
         base, args, kwargs = self.tensors[node.args[0]], node.args[1:], dict(node.kwargs)
         if name in _VIEW_OR_COPY or name in _MAY_RETURN_ARGUMENT:
-            if _dtype(node) != _dtype(base):
+            # Only of these: torch traces dropout and its like with kernels that copy where those that run do not.
+            if _dtype(node) != _dtype(base) or name in _VIEW_OR_COPY and self._copied(node, [base]):
                 return []
             if _storage(node) is None or _storage(node) != _storage(base):
                 return [_View(base, distinct=True)]
@@ -286,6 +293,11 @@ class _Rewriting:
         # A base that was built again may lie in memory in another order, in which torch could not view it.
         op = aten.reshape.default if node.target is aten.view.default else node.target
         return [_View(base, op, args, kwargs, write_back is not None or name in _SPLITTING, write_back)]
+
+    def _copied(self, node: Node, inputs: list[Node]) -> bool:
+        """Whether a tensor lies in other memory than all that it was made from."""
+        storage = _storage(node)
+        return self.shared and storage is not None and all(_storage(tensor) not in (None, storage) for tensor in inputs)
 
     def _item(self, node: Node) -> _View:
         """An item of a split is a slice, one of an unbind a row of what was split."""
@@ -331,7 +343,10 @@ def _dtype(node: Node) -> torch.dtype | None:
 
 def _storage(node: Node) -> int | None:
     """What identifies the memory of a node's example value: those of one trace share it as the tensors they stand for do."""
-    value = node.meta.get("val")
+    return memory_of(node.meta.get("val"))
+
+
+def memory_of(value: Any) -> int | None:
     strided = isinstance(value, torch.Tensor) and value.layout == torch.strided
     return value.untyped_storage()._cdata if strided else None
 
@@ -340,15 +355,28 @@ def _changes_shape(node: Node) -> bool:
     return isinstance(node.target, OpOverload) and torch.Tag.inplace_view in node.target.tags
 
 
-def _mutates(node: Node) -> bool:
+def mutates(node: Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return False
     return node.target._schema.is_mutable or _updates_statistics(node)
 
 
+def drops_nothing(node: Node) -> bool:
+    """Whether a node is a dropout in evaluation mode, which returns its argument."""
+    return _name(node) in _DROPOUT and len(node.args) > 2 and node.args[2] is False
+
+
+def _returns_written(node: Node) -> bool:
+    """Whether a node writes to its first argument and returns it."""
+    if not mutates(node) or _updates_statistics(node) or not node.args or not isinstance(node.args[0], Node):
+        return False
+    returns = node.target._schema.returns
+    return len(returns) == 1 and returns[0].alias_info is not None and _storage(node.args[0]) is not None
+
+
 def _updates_statistics(node: Node) -> bool:
     """Whether a norm updates running statistics, of which its schema says nothing."""
-    if node.target not in (aten.batch_norm.default, aten.instance_norm.default):
+    if node.target not in (aten.batch_norm.default, aten.instance_norm.default, aten.native_batch_norm.default):
         return False
     return node.args[5] is not False and node.args[3] is not None
 
@@ -359,16 +387,22 @@ def _functional(op: OpOverload) -> OpOverload | None:
     written = [a.name for a in op._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     if not name.endswith("_") or written != [op._schema.arguments[0].name]:
         return None
-    packet = getattr(getattr(torch.ops, namespace), name.rstrip("_"), None)
-    overload = getattr(packet, op._overloadname, None)
-    if overload is None or _further_arguments(overload) != _further_arguments(op):
-        return None
-    returns = overload._schema.returns
-    return overload if len(returns) == 1 and returns[0].alias_info is None and not overload._schema.is_mutable else None
+    # `__iand__` is written as `__and__`, `add_` as `add`.
+    plain = f"__{name[3:]}" if name.startswith("__i") else name.rstrip("_")
+    packet = getattr(getattr(torch.ops, namespace), plain, None)
+    overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
+    for overload in sorted(overloads, key=lambda o: o._overloadname != op._overloadname):
+        returns = overload._schema.returns
+        plain_result = len(returns) == 1 and returns[0].alias_info is None and not overload._schema.is_mutable
+        if plain_result and _arguments(overload) == _arguments(op):
+            return overload
+    return None
 
 
-def _further_arguments(op: OpOverload) -> list[str]:
-    return [argument.name for argument in op._schema.arguments[1:]]
+def _arguments(op: OpOverload) -> list[tuple[str, str]]:
+    """The arguments' names and types; what is written to may be called anything."""
+    first, *others = op._schema.arguments
+    return [("", str(first.type)), *((argument.name, str(argument.type)) for argument in others)]
 
 
 def _result(op: OpOverload, node: Node) -> torch.Tensor:
@@ -378,4 +412,4 @@ def _result(op: OpOverload, node: Node) -> torch.Tensor:
         with node.meta["val"].fake_mode, torch.no_grad():
             return op(*args, **kwargs)
     except Exception as error:
-        raise _Undecided from error
+        raise Undecided from error

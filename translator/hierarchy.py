@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.fx import Graph, Node
 
-from translator import provenance
+from translator import generated, provenance
 
 _EMPTY = "_empty_nn_module_stack_from_metadata_hook"
 
@@ -125,7 +125,7 @@ def _find_frames(call: ModuleCall, above: int) -> None:
     if first is not None:
         trace = provenance.frames(first)
         own = [i for i in range(above + 1, len(trace)) if provenance.within(trace[i], call.type_name)]
-        call.frame = own[0] if own else above
+        call.frame = own[0] if own else len(trace) if generated.INNER in first.meta and call.path else above
     for item in call.items:
         if isinstance(item, ModuleCall):
             _find_frames(item, call.frame)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from op_table.expr import Attribute, Call, Expr, Name, Operation, Subscript, Value, transform, values, walk
-from translator.lines import Assign, For, If, Line, reads
+from translator.lines import Assign, Def, For, If, Line, reads
 
 # The longest expression, in characters, that a value may be written into, and the deepest nesting of calls in it.
 LENGTH, DEPTH = 84, 4
@@ -26,7 +26,14 @@ def _all_reads(line: Line) -> list[Value]:
     return list(reads(line))
 
 
-def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[Any], str], in_loop: bool) -> list[Any]:
+def _block(
+    lines: list[Line],
+    after: list[Any],
+    uses: Counter,
+    text: Callable[[Any], str],
+    in_loop: bool,
+    last: int = LENGTH + 8,
+) -> list[Any]:
     pending: dict[str, Assign] = {}
     kept: list[Line] = []
 
@@ -37,8 +44,8 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
             if source is None:
                 continue
             candidate = transform(expr, lambda part: source.expr if part is value or _is(part, value) else part)  # noqa: B023
-            last = source is kept[-1] and len(list(values(expr))) == 1 and isinstance(expr, (Value, tuple))
-            if trivial(source.expr) or (last and limit > LENGTH) or _fits(candidate, limit, text):
+            final = source is kept[-1] and len(list(values(expr))) == 1 and isinstance(expr, (Value, tuple))
+            if trivial(source.expr) or (final and limit > LENGTH) or _fits(candidate, limit, text):
                 expr = candidate
                 del pending[value.name]
                 kept.remove(source)
@@ -54,6 +61,9 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
                     # Within a loop, what it carries changes on the way to where the value is read.
                     if not in_loop or not any(v.name.partition("__carried")[1] for v in values(line.expr)):
                         pending[line.targets[0].name] = line
+            case Def():  # what is computed before it stays there: its code may run many times, or never
+                (line.result,) = _block(line.lines, [line.result], uses, text, in_loop, LENGTH - 16)
+                kept.append(line)
             case If():
                 _block(line.lines, [], uses, text, in_loop)
                 pending.clear()
@@ -65,7 +75,7 @@ def _block(lines: list[Line], after: list[Any], uses: Counter, text: Callable[[A
                     pending.pop(variable.name, None)
                 kept.append(line)
                 pending.clear()
-    result = [substitute(expr, LENGTH + 8) for expr in after]
+    result = [substitute(expr, last) for expr in after]
     lines[:] = kept
     return result
 
@@ -125,6 +135,9 @@ def duplicate_cheap(lines: list[Line], after: list[Any]) -> list[Any]:
                 if len(line.targets) == 1 and target is not None and same and "__carried" not in target.name:
                     names[target.name] = line.expr
                     block.remove(line)
+            elif isinstance(line, Def):
+                run(line.lines)
+                line.result = transform(line.result, change)
             elif isinstance(line, If):
                 line.otherwise = change(line.otherwise)
                 if isinstance(line.lines[-1], Assign):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from op_table.expr import Attribute, Subscript, Value, transform
+from op_table.expr import Attribute, Subscript, Value, transform, values
 from translator.annotations import Dimensions
-from translator.lines import Assign, For, If, Line, reads, rewrite
+from translator.lines import Assign, Def, For, If, Line, reads, rewrite
 
 
 def unpack_shapes(lines: list[Line], after: list[Any], inputs: list[Value], dims: Dimensions) -> dict[str, str]:
@@ -97,6 +97,11 @@ def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:
         if isinstance(line, For):
             if any(variable.name == name for variable, _ in line.carried):
                 return lines, position
+            if (found := _defined_at(line.lines, name)) is not None:
+                return found
+        if isinstance(line, Def):
+            if any(value.name == name for value in values(line.function.parameters)):
+                return line.lines, 0
             if (found := _defined_at(line.lines, name)) is not None:
                 return found
         if isinstance(line, If):

@@ -8,12 +8,15 @@ from typing import Any
 
 from torch.fx import Node
 
-from op_table.expr import Value, transform, values
+from op_table.expr import Function, Value, transform, values
 
 
 @dataclass(eq=False)
 class Assign:
-    """targets = expr. More than one target unpacks; None stands for a part that nothing reads."""
+    """targets = expr. More than one target unpacks; None stands for a part that nothing reads.
+
+    nesting: how the targets are nested, where not in one flat tuple: tuples of their positions.
+    """
 
     targets: list[Value | None]
     expr: Any
@@ -22,6 +25,21 @@ class Assign:
     field: str | None = None
     child_frame: int = 0
     path: str | None = None
+    nesting: Any = None
+
+
+@dataclass(eq=False)
+class Def:
+    """A local function: lines, then result, a value or nested tuples of them. function holds its parameters.
+
+    groups: for each parameter that is a tuple, by its place, the value that it is as a whole.
+    """
+
+    function: Function
+    lines: list
+    result: Any
+    node: Node | None = None
+    groups: dict[int, Value] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -49,7 +67,7 @@ class For:
     collected: list[tuple[Value, Value]] = field(default_factory=list)
 
 
-Line = Assign | If | For
+Line = Assign | Def | If | For
 
 
 def reads(line: Line) -> Iterator[Value]:
@@ -57,6 +75,10 @@ def reads(line: Line) -> Iterator[Value]:
     match line:
         case Assign():
             yield from values(line.expr)
+        case Def():
+            for inner in line.lines:
+                yield from reads(inner)
+            yield from values(line.result)
         case If():
             yield line.otherwise
             for inner in line.lines:
@@ -73,6 +95,11 @@ def writes(line: Line) -> Iterator[Value]:
     match line:
         case Assign():
             yield from (target for target in line.targets if target is not None)
+        case Def():
+            yield from values(line.function.parameters)
+            for inner in line.lines:
+                yield from writes(inner)
+            yield line.function
         case If():
             for inner in line.lines:
                 yield from writes(inner)
@@ -91,6 +118,9 @@ def rewrite(lines: list[Line], change: Callable[[Any], Any]) -> None:
         match line:
             case Assign():
                 line.expr = transform(line.expr, change)
+            case Def():
+                rewrite(line.lines, change)
+                line.result = transform(line.result, change)
             case If():
                 rewrite(line.lines, change)
                 line.otherwise = change(line.otherwise)

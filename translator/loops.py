@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from op_table.expr import (
@@ -21,7 +21,8 @@ from op_table.expr import (
     values,
 )
 from translator.body import Leaf
-from translator.lines import Assign, For, Line, reads, rewrite, writes
+from translator.keys import is_split
+from translator.lines import Assign, Def, For, Line, reads, rewrite, writes
 from translator.modules import TUPLE, Module
 
 
@@ -41,6 +42,11 @@ class Roller:
         self.count = 0
 
     def run(self, lines: list[Line]) -> list[Line]:
+        for line in lines:
+            if isinstance(line, Def):
+                outside, self.after = self.after, [line.result]
+                line.lines = self.run(line.lines)
+                (line.result,), self.after = self.after, outside
         for path in sorted(self._containers(lines), key=lambda p: (-p.count("."), p)):
             start = 0
             while (found := self._roll(lines, path, start)) is not None:
@@ -80,7 +86,8 @@ class Roller:
             if not following:
                 continue
             period = following[0] - first
-            for shift in range(min(period, first - start + 1)):
+            shifts = range(min(period, first - start + 1))
+            for shift in sorted(shifts, key=lambda n: not (n == 1 and _splits(lines[first - 1]))):  # noqa: B023
                 rounds = self._rounds(lines, path, first - shift, period, index)
                 if len(rounds) > 1:
                     loop, before, renames = self._loop(rounds, path, index, lines, first - shift)
@@ -217,6 +224,11 @@ class ItemLeaf(Value):
     def __init__(self, item: Item, path: str, leaf: Leaf):
         super().__init__(f"{item.name}.{path}", leaf.shape, leaf.dtype)
         self.item, self.path, self.leaf = item, path, leaf
+
+
+def _splits(line: Line) -> bool:
+    """Whether a line splits off the key that the next one takes, and so belongs to its round."""
+    return isinstance(line, Assign) and is_split(line.targets)
 
 
 def _alike(one: Module, other: Module) -> bool:
@@ -357,7 +369,7 @@ def _leaves(line: Line) -> list[str]:
 
 def _copy(line: Line) -> Line:
     if isinstance(line, Assign):
-        return Assign(list(line.targets), line.expr, line.node, line.frame, line.field, line.child_frame, line.path)
+        return replace(line, targets=list(line.targets))
     if isinstance(line, For):
         return For(
             line.items, list(line.iterables), [_copy(inner) for inner in line.lines], line.carried, line.collected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import sympy
 import torch
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+from torch.utils import _pytree as pytree
 
 from op_table import registry
 from op_table.dtypes import to_numpy
-from op_table.expr import Expr, Size, Value, abstract, canonical, key
+from op_table.expr import Expr, Size, Value, abstract, canonical, evaluate, key, values
 from op_table.registry import Unsupported
 
 # Arguments that say where and how torch stores a tensor, which JAX decides by itself.
@@ -65,6 +68,8 @@ def op_name(node: Node) -> str:
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
         return str(target) if str(target).count(".") >= 2 else f"{target}.default"
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return f"{target.namespace}.{target._name}.default"
     return getattr(target, "__module__", "") + "." + getattr(target, "__name__", str(target))
 
 
@@ -139,6 +144,8 @@ def check(result: Any, node: Node, sizes: Sizes) -> None:
     """Raise Unsupported unless result has the shapes and dtypes that FX recorded for node, at the example sizes."""
     recorded = node.meta["val"]
     expected = [recorded] if isinstance(recorded, torch.Tensor) else [r for r in recorded if r is not None]
+    if not isinstance(node.target, torch._ops.HigherOrderOperator) and _born(node):  # a loop might not end on ones
+        return _check_value_dependent(result, expected, node)
     found = jax.tree.leaves(_abstract(result))
     if len(found) != len(expected):
         raise Unsupported(f"its rule gives {len(found)} outputs where torch gives {len(expected)}")
@@ -149,6 +156,34 @@ def check(result: Any, node: Node, sizes: Sizes) -> None:
         dtype = canonical(to_numpy(tensor.dtype))
         if tuple(aval.shape) != shape or canonical(aval.dtype) != dtype:
             raise Unsupported(f"its rule gives {aval.dtype}{list(aval.shape)} where torch gives {dtype}{list(shape)}")
+
+
+def _born(node: Node) -> bool:
+    """Whether a node's output has a length that no input has, and that depends on values."""
+    made = {s for t in _tensors(node.meta["val"]) for s in free_unbacked_symbols(t)}
+    return bool(made) and not made <= {
+        s for n in node.all_input_nodes for t in _tensors(n.meta.get("val")) for s in free_unbacked_symbols(t)
+    }
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def _check_value_dependent(result: Any, expected: list[torch.Tensor], node: Node) -> None:
+    """What JAX cannot trace is run, on ones: its dtypes, and its lengths as far as they are known, must be torch's."""
+    ones = {v.name: np.ones(v.hint, canonical(v.dtype)) for v in values(result)}
+    found = jax.tree.leaves(evaluate(result, {name: jax.numpy.asarray(array) for name, array in ones.items()}))
+    used = {user.args[1] for user in node.users if user.target is operator.getitem}
+    if len(found) != len(expected):
+        raise Unsupported(f"its rule gives {len(found)} outputs where torch gives {len(expected)}")
+    for place, (array, tensor) in enumerate(zip(found, expected, strict=True)):
+        fixed = all(n == m for n, m in zip(tensor.shape, array.shape, strict=False) if isinstance(n, int))
+        dtype = canonical(to_numpy(tensor.dtype))
+        unread = len(expected) > 1 and place not in used
+        if not unread and (array.ndim != tensor.ndim or canonical(array.dtype) != dtype or not fixed):
+            shape = [n if isinstance(n, int) else "?" for n in tensor.shape]
+            raise Unsupported(f"its rule gives {array.dtype}{list(array.shape)} where torch gives {dtype}{shape}")
 
 
 def _abstract(result: Any) -> Any:
@@ -169,11 +204,25 @@ def _memo() -> dict:
     return {}
 
 
+def _is_whole(tensor: torch.Tensor) -> bool:
+    """Whether a tensor of fixed lengths shows all of its memory in order."""
+    if tensor.layout is not torch.strided or not all(isinstance(n, int) for n in (*tensor.shape, *tensor.stride())):
+        return False
+    # The memory under an argument that is a view has a symbolic size; what a while loop gives, one of no known size.
+    held, offset = (
+        size.node.hint if isinstance(size, torch.SymInt) and size.node.has_hint() else size
+        for size in (tensor.untyped_storage().nbytes(), tensor.storage_offset())
+    )
+    if not isinstance(held, int) or not isinstance(offset, int):
+        return False
+    return tensor.is_contiguous() and offset == 0 and held == tensor.numel() * tensor.element_size()
+
+
 def operand_value(node: Node, sizes: Sizes) -> Any:
     """The Value (or size, or plain constant) that stands for a node where others read it."""
     recorded = node.meta["val"]
     if isinstance(recorded, torch.Tensor):
-        return Value(node.name, sizes.shape(recorded), to_numpy(recorded.dtype))
+        return Value(node.name, sizes.shape(recorded), to_numpy(recorded.dtype), whole=_is_whole(recorded))
     if isinstance(recorded, (list, tuple)):
         return [operand for operand in recorded]
     return sizes.read(recorded)

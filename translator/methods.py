@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from op_table.expr import Attribute, Name, Subscript, Value, transform, values, walk
-from translator import annotations
+from translator import annotations, functions
 from translator.body import Leaf, SizeValue, Statement
 from translator.classes import Branch, Definition, Given
 from translator.comprehension import Comprehension, comprehend
 from translator.inline import duplicate_cheap, inline
+from translator.keys import called, without_key
 from translator.lengths import unpack_shapes
-from translator.lines import Assign, For, If, Line, reads, rewrite
+from translator.lines import Assign, Def, For, If, Line, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer
@@ -54,17 +55,20 @@ class Method:
         name_nothings(lines, self._takes_optional)
         after = self._take_lists(lines, after)
         after = duplicate_cheap(lines, after)
+        lines = functions.reduced(lines)
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines) if roll else lines
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
         drop_unread(lines, _read_after(after))
         self.length_names = unpack_shapes(lines, after, self.body.inputs, self.file.dims)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
-        self.assigned = assigned_names(self._nodes(), self.body.call.frame)
-        hints = self._constant_names() | self.length_names
+        self.assigned = assigned_names(self._nodes(), self.body.call.frame) | functions.result_names(self.nodes)
+        hints = self._constant_names() | functions.hints(self.nodes) | self.length_names | called(self.body.statements)
         names = Namer(taken, hints, self.assigned, self._fallback_names(), self.nodes, results)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after), *definition.extras]
         names.arguments(arguments, self._argument_names(arguments))
+        if self.body.key is not None:
+            names.arguments([self.body.key], ["key"])
         self.names = names
         rough = self.file.printer(lambda value: self._rough_name(value, names.names))
         for _ in range(2):  # what is tidied is shorter, and may then be written where it is read
@@ -97,21 +101,27 @@ class Method:
         offset -= sum(numbers)
         places = iter(self.definition.places[offset:])
         assigns = [self._assign(statement, places) for statement in self.body.statements]
-        branches = {branch.first: branch for branch in self.definition.branches}
+        return self._nested(assigns, 0, len(assigns))
+
+    def _nested(self, assigns: list[Assign], position: int, end: int, inside: Branch | None = None) -> list[Line]:
+        """The lines of statements position..end, with the code of optional fields and of local functions in blocks of its own."""
+        branches = {branch.first: branch for branch in self.definition.branches if branch is not inside}
         lines: list[Line] = []
-        position = 0
-        while position < len(assigns):
-            branch = branches.get(position)
-            if branch is None:
+        while position < end:
+            branch, function = branches.get(position), self.body.statements[position].opens
+            if branch is not None:
+                inner = self._nested(assigns, branch.first, branch.last, branch)
+                lines.append(If(branch.field, inner, branch.result, branch.otherwise))
+                position = branch.last
+            elif function is not None:
+                close = next(i for i in range(position, end) if any(t is function for t in assigns[i].targets))
+                inner = self._nested(assigns, position + 1, close)
+                lines.append(Def(function, inner, assigns[close].expr, assigns[close].node))
+                position = close + 1
+            else:
                 lines.append(assigns[position])
                 position += 1
-            else:
-                lines.append(self._if(branch, assigns[branch.first : branch.last]))
-                position = branch.last
         return lines
-
-    def _if(self, branch: Branch, assigns: list[Line]) -> If:
-        return If(branch.field, assigns, branch.result, branch.otherwise)
 
     def _assign(self, statement: Statement, places: Any) -> Assign:
         def placed(number: Any) -> Any:
@@ -123,13 +133,15 @@ class Method:
             field = next((p for p in reversed(statement.call.path.split(".")) if not p.isdecimal()), "output")
         child = statement.call.frame if statement.call is not None else 0
         path = statement.call.path if statement.call is not None else None
-        return Assign(list(statement.targets), expr, statement.node, statement.frame, field, child, path)
+        targets = list(statement.targets)
+        return Assign(targets, expr, statement.node, statement.frame, field, child, path, statement.nesting)
 
     def _fallback_names(self) -> dict[str, str]:
         """What values are called where they are passed, or by helpers that made them."""
         names = assigned_names(self._nodes(), self.body.call.frame, elsewhere=True)
         made = {t.name for statement in self.body.statements for t in statement.targets if t is not None}
         passed = {name: passed_as(self.nodes[name]) for name in made if name in self.nodes}
+        names |= called(self.body.statements)
         return names | {name: parameter for name, parameter in passed.items() if parameter and usable(parameter)}
 
     def _constant_names(self) -> dict[str, str]:
@@ -184,6 +196,8 @@ class Method:
         """Calls of children that return lists assign to lists, and what read an item reads it from there."""
         items: dict[str, Any] = {}
         for line in lines:
+            if isinstance(line, Def):
+                (line.result,) = self._take_lists(line.lines, [line.result])
             for inner in line.lines if isinstance(line, If) else [line]:
                 definition = self.file.program.of.get(inner.path or "") if isinstance(inner, Assign) else None
                 if definition is not None and inner.path and definition.returns is not None:
@@ -233,6 +247,8 @@ class Method:
             if name:
                 hints[value.name] = name
         names = argument_names(self.body.call, arrays, self.nodes, hints)
+        if self.body.key is not None:
+            names = [without_key(name) for name in names]
         for value in arguments:
             if isinstance(value, SizeValue):
                 name = self.file.dims.name(value.size_expr, 0, 0)
@@ -272,8 +288,14 @@ class Method:
         text: list[str] = []
         for line in lines:
             match line:
+                case Def():
+                    short = functions.lambda_text(line, self.printer)
+                    if short is not None:
+                        self.names.names[line.function.name] = short
+                    else:
+                        text += functions.written(line, self.printer, self._block, indent)
                 case Assign():
-                    targets = ", ".join("_" if t is None else self.printer.name(t) for t in line.targets)
+                    targets = functions.target_text(line, self.printer.name)
                     comma = "," if len(line.targets) == 1 and getattr(line, "unpacks", False) else ""
                     value = self.printer.text(line.expr)
                     if value != targets:

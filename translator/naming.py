@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from torch.fx import Node
 
-from op_table.expr import Attribute, Call, Name, Operation, Prelude, Subscript, Value
-from translator import provenance
+from op_table.expr import Attribute, Call, Function, Name, Operation, Prelude, Subscript, Value, values
+from translator import functions, provenance
 from translator.classes import Given
-from translator.lines import Assign, For, If, Line, reads
+from translator.lines import Assign, Def, For, If, Line, reads, writes
 from translator.loops import ItemLeaf
 from translator.parameters import place
 from translator.source_names import PLAIN, RESERVED, call_names, usable
@@ -59,6 +59,7 @@ class Namer:
         self._measure(lines)
         for value in after:
             self.last[value.name] = 1_000_000
+        self._keep_for_functions(lines)
         self.clock = 0
         self._hint_carried(lines)
         self._name(lines)
@@ -78,7 +79,13 @@ class Namer:
         """When each value is read last. What a loop reads from outside is needed until its end."""
         for line in lines:
             self.clock += 1
-            if isinstance(line, (For, If)):
+            if isinstance(line, Def):
+                self._measure(line.lines)
+                self.clock += 1
+                for value in values(line.result):
+                    self.last[value.name] = self.clock
+                self.clock += 1
+            elif isinstance(line, (For, If)):
                 self._measure(line.lines)
                 self.clock += 1
                 for value in (*reads(line), *(line.items if isinstance(line, For) else ())):
@@ -90,12 +97,26 @@ class Namer:
                     self.consumers[value.name] = None if value.name in self.consumers else line
                     self.last[value.name] = self.clock
 
+    def _keep_for_functions(self, lines: list[Line]) -> None:
+        """What a local function reads is needed until the function is called."""
+        for line in lines:
+            if isinstance(line, Def):
+                called = self.last.get(line.function.name, 0)
+                own = {value.name for value in writes(line)}
+                for value in (value for value in reads(line) if value.name not in own):
+                    held = value.item if isinstance(value, ItemLeaf) else value
+                    self.last[held.name] = max(called, self.last.get(held.name, 0))
+            if not isinstance(line, Assign):
+                self._keep_for_functions(line.lines)
+
     def _name(self, lines: list[Line]) -> None:
         for line in lines:
             self.clock += 1
             match line:
                 case Assign():
                     self._assign(line)
+                case Def():
+                    self._def(line)
                 case If():
                     if isinstance(line.otherwise, Given):  # an argument that stays as it is, or is computed here
                         self._take(line.result, self.names[line.otherwise.name])
@@ -105,6 +126,21 @@ class Namer:
                     self.clock += 2
                 case For():
                     self._loop(line)
+
+    def _def(self, line: Def) -> None:
+        """A local function is called what the source calls it, and so are its arguments; a tuple of them is a `carry` or `xs`."""
+        given = line.node.meta if line.node is not None else {}
+        self._give(line.function, *filter(usable, [given.get("function")]), "body")
+        for parameter in values(line.function.parameters):
+            hints = [hint for hint in [self.hints.get(parameter.name)] if usable(hint)]
+            self._give(parameter, *hints, *(PLAIN if not hints or hints[0] in PLAIN else ()))
+        for position, parameter in enumerate(line.function.parameters):
+            if isinstance(parameter, tuple):
+                group = functions.Group(parameter)
+                self._give(group, *filter(usable, [given.get("groups", {}).get(position)]), "carry", "items")
+                line.groups[position] = group
+        self._name(line.lines)
+        self.clock += 2
 
     def _loop(self, line: For) -> None:
         for item in line.items:
@@ -151,7 +187,9 @@ class Namer:
             names += [own, self.fallback.get(_base(line.targets[position]))]
             names += [] if own else [line.field if len(line.targets) == 1 else f"{line.field}_{position}"]
         else:
-            name = self.assigned.get(line.node.name) if line.node is not None else None
+            target = line.targets[position]
+            name = self.assigned.get(target.name) if target is not None and len(line.targets) > 1 else None
+            name = name or (self.assigned.get(line.node.name) if line.node is not None else None)
             name = name or self.fallback.get(_base(line.targets[position]))
             names.append(name)
             if not name:
@@ -202,6 +240,7 @@ class Namer:
     def _dying(self, line: Line) -> list[str]:
         """The names of arrays that a line reads for the last time."""
         arrays = [v for v in reads(line) if v.name in self.names and "__length" not in v.name]
+        arrays = [v for v in arrays if not isinstance(v, Function)]
         return [self.names[v.name] for v in arrays if self.last.get(v.name, 0) <= self.clock]
 
     def _give(self, value: Value, *candidates: str) -> None:

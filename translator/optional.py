@@ -7,7 +7,7 @@ from typing import Any
 
 from op_table.expr import Call, Value
 from translator.body import Leaf
-from translator.lines import Assign, For, If, Line, reads
+from translator.lines import Assign, Def, For, If, Line, reads
 from translator.loops import Item, ItemLeaf
 
 
@@ -46,7 +46,7 @@ def _needed(line: Line) -> Iterator[Value]:
     yield from reads(line)
     if isinstance(line, For):
         yield from (value for _, value in line.carried)
-    for inner in line.lines if isinstance(line, (For, If)) else ():
+    for inner in line.lines if isinstance(line, (Def, For, If)) else ():
         yield from _needed(inner)
 
 
@@ -54,7 +54,12 @@ def _drop(lines: list[Line], read: set[str]) -> bool:
     """Whether anything was dropped. What an optional branch ends with is its result."""
     found = False
     for line in list(lines):
-        if isinstance(line, (For, If)):
+        if isinstance(line, Def):
+            found |= _drop(line.lines, read)
+            if line.function.name not in read:
+                lines.remove(line)
+                found = True
+        elif isinstance(line, (For, If)):
             found |= _drop(line.lines[:-1] if isinstance(line, If) else line.lines, read)
         elif not any(target is not None and target.name in read for target in line.targets):
             lines.remove(line)

@@ -11,7 +11,7 @@ import keyword
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sympy
@@ -27,11 +27,15 @@ from translator.body import Bodies
 from translator.capture import user_inputs
 from translator.captured import Captured
 from translator.errors import TranslationError
+from translator.keys import without_key
 from translator.modules import is_field_name
 from translator.source_names import RESERVED
 
 if TYPE_CHECKING:
     from translator.codegen import File
+
+
+_TUPLES = (tuple, torch.Size)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Outputs:
         container = self._container(spec)
         if container is not None:
             return Call(Name(container.name), (), tuple(zip(container.fields, parts, strict=True)))
-        if spec.type is tuple:
+        if spec.type in _TUPLES:
             return tuple(parts)
         if spec.type is list:
             return parts
@@ -147,7 +151,7 @@ class Outputs:
         container = self._container(spec)
         if container is not None:
             return container.name
-        if spec.type is tuple:
+        if spec.type in _TUPLES:
             return f"tuple[{', '.join(parts) or '()'}]"
         kinds = " | ".join(dict.fromkeys(parts)) or "None"
         return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
@@ -166,7 +170,7 @@ class Outputs:
                 types.setdefault(container.name, parts)
                 return container.name
             kinds = " | ".join(dict.fromkeys(parts)) or "None"
-            if spec.type is tuple:
+            if spec.type in _TUPLES:
                 return f"tuple[{', '.join(parts) or '()'}]"
             return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
 
@@ -286,9 +290,17 @@ class Outputs:
         self.parameters_read.append(Parameter(name, annotation, default, keyword_only, tuple(checks)))
         del count
 
+    def take_key(self) -> None:
+        """Make room for a parameter `key`, of which random numbers are drawn."""
+        self.input_names = [without_key(name) for name in self.input_names]
+        self.call_names = [without_key(name) for name in self.call_names]
+        self.names_of_inputs = {node: without_key(name) for node, name in self.names_of_inputs.items()}
+        self.parameters_read = [replace(read, name=without_key(read.name)) for read in self.parameters_read]
+
     def parameters(self, file: File) -> list[str]:
         """The parameters of `__call__` as text: arrays with their shapes, baked arguments with their value as the default."""
-        by_name = dict(zip(self.input_names, file.program.root.body.inputs, strict=True))
+        body = file.program.root.body
+        by_name = dict(zip(self.input_names, body.inputs, strict=True))
         texts: list[str] = []
         starred = False
         after_default = False
@@ -306,6 +318,8 @@ class Outputs:
                 starred = True
             after_default |= parameter.default is not None
             texts.append(text)
+        if body.key is not None:
+            texts += [*([] if starred else ["*"]), annotations.KEY]
         return texts
 
     def argument_checks(self, file: File) -> list[str]:
@@ -355,7 +369,7 @@ def _keys(spec: Any) -> list | None:
 
 def _field_names(spec: Any) -> list[str] | None:
     """The field names of a container that is no tuple, list or dict."""
-    if spec.is_leaf() or spec.type in (tuple, list, dict, OrderedDict, defaultdict, type(None)):
+    if spec.is_leaf() or spec.type in (*_TUPLES, list, dict, OrderedDict, defaultdict, type(None)):
         return None
     if spec.type.__module__ == "torch.return_types":  # what torch.max and its like return
         return list(spec.type.__match_args__)

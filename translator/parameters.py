@@ -47,7 +47,7 @@ def _signature(module: torch.nn.Module) -> inspect.Signature | None:
 
 def _recorder(path: str, signature: inspect.Signature) -> Callable:
     def hook(_: torch.nn.Module, args: tuple, kwargs: dict) -> None:
-        mode = get_proxy_mode()
+        mode = _proxy_mode()
         if mode is None:
             return
         try:
@@ -63,7 +63,7 @@ def _recorder(path: str, signature: inspect.Signature) -> Callable:
 
 def _result_recorder(path: str) -> Callable:
     def hook(_: torch.nn.Module, args: tuple, result: Any) -> None:
-        mode = get_proxy_mode()
+        mode = _proxy_mode()
         if isinstance(result, Mapping):  # a ModelOutput gives its parts in order, too
             result = tuple(result.values())
         elif isinstance(result, torch.Tensor):
@@ -72,6 +72,11 @@ def _result_recorder(path: str) -> Callable:
             _note(mode, _RESULTS, path, ((where.lstrip("."), tensor) for where, tensor in _tensors("", result)))
 
     return hook
+
+
+def _proxy_mode() -> Any:
+    """The tracer at work; None within a branch or body of control flow, whose hooks dynamo traces as it does the rest of it."""
+    return None if torch.compiler.is_dynamo_compiling() else get_proxy_mode()
 
 
 def _note(mode: Any, key: str, path: str, found: Iterable[tuple[str, torch.Tensor]]) -> None:

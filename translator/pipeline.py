@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from translator import classes, codegen, hierarchy, modules, simplify
+from translator import classes, codegen, hierarchy, modules, regions, simplify
 from translator.arguments import name_arguments
 from translator.body import Bodies
 from translator.captured import Captured
@@ -26,7 +27,7 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
     stage("hierarchy")
     root_type = type(captured.module) if captured.module is not None else None
     root = hierarchy.build(graph, f"{root_type.__module__}.{root_type.__qualname__}" if root_type else "Model")
-    sizes = Sizes(captured.hints)
+    sizes = Sizes({**captured.hints, **captured.value_lengths})
     stage("lower")
     tree_bodies = Bodies(captured, modules.Module(""), sizes)
     tree_bodies.lower_all(root)
@@ -50,13 +51,17 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
         tied=tied,
         unused=unused,
         constants=dict(bodies.constants),
+        takes_key=program.root.body is not None and program.root.body.key is not None,
     )
 
 
 def _calls(program: classes.Program, root: hierarchy.ModuleCall) -> list[EmittedCall]:
     """The calls of emitted classes in running order, outermost first."""
     calls = []
+    where = regions.scopes(program.bodies.captured.graph)
     for call in root.calls():
+        if any(where.get(node) for node in itertools.islice(call.nodes(), 1)):
+            continue  # JAX traces it, and shows no values
         module = program.bodies.by_path.get(call.path)
         if module is None or module.path not in program.of or not module.callable or call.split:
             continue

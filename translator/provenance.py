@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
-_FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?P<code>[^\n]*))?')
+_FRAME = re.compile(
+    r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?!\s|File ")(?P<code>[^\n]*))?'
+)
 TORCH = os.path.join(os.path.dirname(torch.__file__), "")
 
 
@@ -42,6 +44,11 @@ def _parse(trace: str) -> tuple[Frame, ...]:
     )
 
 
+def text(trace: Iterable[Frame]) -> str:
+    """Frames as a stack trace."""
+    return "".join(f'  File "{f.file}", line {f.line}, in {f.function}\n    {f.code}\n' for f in trace)
+
+
 def frames(node: Node) -> tuple[Frame, ...]:
     """The frames of user and library code that led to a node, outermost first."""
     return _parse(node.meta.get("stack_trace") or "")
@@ -59,7 +66,7 @@ def user_line(node: Node) -> str:
 @functools.cache
 def _statements(file: str) -> list[tuple[int, int, ast.stmt, ast.For | None]]:
     """Every simple statement of a file with its first and last line and the innermost for loop around it."""
-    tree = _tree(file)
+    tree = parsed(file)
     if tree is None:
         return []
     found: list[tuple[int, int, ast.stmt, ast.For | None]] = []
@@ -93,10 +100,10 @@ def statement(frame: Frame) -> tuple[ast.stmt | None, ast.For | None]:
     return (body[0] if body else None), None
 
 
-def targets(frame: Frame) -> list[str | None] | None:
+def targets(frame: Frame, deep: bool = False) -> list[str | None] | None:
     """The plain names that a frame's statement assigns to, in order (None for a place that is no plain name).
 
-    None where the statement assigns nothing.
+    deep: whether tuples among them count by their own parts. None where the statement assigns nothing.
     """
     node, _ = statement(frame)
     if isinstance(node, ast.Assign):
@@ -106,6 +113,8 @@ def targets(frame: Frame) -> list[str | None] | None:
     else:
         return None
     parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+    while deep and any(isinstance(part, ast.Tuple) for part in parts):
+        parts = [inner for part in parts for inner in (part.elts if isinstance(part, ast.Tuple) else [part])]
     return [_plain(part) for part in parts]
 
 
@@ -167,14 +176,14 @@ def _classes(file: str) -> dict[str, tuple[int, int]]:
             elif isinstance(child, (ast.If, ast.Try, ast.With)):
                 visit(child, prefix)
 
-    tree = _tree(file)
+    tree = parsed(file)
     if tree is not None:
         visit(tree, "")
     return found
 
 
 @functools.cache
-def _tree(file: str) -> ast.Module | None:
+def parsed(file: str) -> ast.Module | None:
     try:
         return ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:

@@ -15,10 +15,11 @@ import sympy
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.fx import Graph, GraphModule, Interpreter, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from translator.captured import Captured
+from translator.region_interpreter import RegionInterpreter
 from translator.trees import map_tensors, torch_leaves
 
 WIDE = {torch.complex64: torch.complex128, torch.complex32: torch.complex128} | dict.fromkeys(
@@ -73,7 +74,7 @@ class Reference:
         return lengths
 
 
-class _Recorder(Interpreter):
+class _Recorder(RegionInterpreter):
     def __init__(self, module: GraphModule, record: frozenset[str], lengths: Mapping[sympy.Symbol, int]):
         super().__init__(module)
         self.record, self.lengths, self.values = record, lengths, {}
@@ -87,7 +88,7 @@ class _Recorder(Interpreter):
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
-        if n.name in self.record:
+        if n.name in self.record and not self.now:
             self.values[n.name] = value
         return value
 
@@ -96,7 +97,7 @@ def _runnable(owner: torch.nn.Module, graph: Graph, wide: bool, simplified: bool
     """A GraphModule of a copy of graph under the same node names, every dtype in it widened if wide."""
     copy, mapped = Graph(), {}
     for node in graph.nodes:
-        if "_assert_tensor_metadata" in str(node.target):  # it compares the dtypes that are widened here
+        if "_assert_" in str(node.target):  # on dtypes that are widened here, and on lengths that torch misjudges
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of symbolic sizes among the arguments, see _Recorder

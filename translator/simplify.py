@@ -21,6 +21,7 @@ from translator.decompose import decompose_unknown
 from translator.known_values import fold_known_values
 from translator.lower import packet
 from translator.parameters import hand_over, replace
+from translator.regions import scopes
 from translator.scalars import fold_scalars
 
 aten = torch.ops.aten
@@ -78,6 +79,8 @@ def simplify(captured: Captured) -> Simplified:
     fold_repeats(graph)
     extend_concatenations(graph)
     lift_joins(graph)
+    drop_unread_draws(graph)
+    return_arrays(graph)
     graph.eliminate_dead_code()
     return Simplified(graph, tuple(dict.fromkeys(conditions)))
 
@@ -111,7 +114,7 @@ def kept_axes(graph: Graph) -> list[sympy.Basic]:
         if packet(node) == "squeeze" and isinstance(node.args[0], Node):
             shape = node.args[0].meta["val"].shape
             dims = node.args[1] if len(node.args) > 1 else range(len(shape))
-            sizes = [shape[dim] for dim in ([dims] if isinstance(dims, int) else dims)]
+            sizes = [shape[dim] for dim in ([dims] if isinstance(dims, int) else dims) if shape]
             conditions += [sympy.Ne(size.node.expr, 1) for size in sizes if isinstance(size, torch.SymInt)]
     return [condition for condition in conditions if condition is not sympy.true]
 
@@ -141,6 +144,8 @@ def _is_identity(node: Node, name: str) -> bool:
         if name == "slice" and len(node.args) > 4 and node.args[4] != 1:
             return False
         return same_value(node, node.args[0])
+    if name == "movedim":
+        return node.args[1] == node.args[2]
     scalar = node.args[1] if len(node.args) == 2 else None
     if name in ("add", "sub") and scalar == 0 or name in ("mul", "div") and scalar == 1:
         return not isinstance(scalar, Node) and not node.kwargs and same_value(node, node.args[0])
@@ -170,15 +175,42 @@ def _module(node: Node) -> str | None:
 def drop_repeats(graph: Graph) -> None:
     """What a module computes again from the same values is computed once."""
     seen: dict[Any, Node] = {}
+    regions = scopes(graph)
     for node in list(graph.nodes):
         part = node.op == "call_function" and node.target is operator.getitem
         if not part and (not packet(node) or torch.Tag.nondeterministic_seeded in node.target.tags):
             continue
         leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
         parts = tuple((type(leaf), str(leaf) if isinstance(leaf, (float, torch.SymInt)) else leaf) for leaf in leaves)
-        earlier = seen.setdefault((node.target, parts, str(structure), _module(node)), node)
+        earlier = seen.setdefault((node.target, parts, str(structure), _module(node), regions[node]), node)
         if earlier is not node:
             replace(node, earlier)
+            graph.erase_node(node)
+
+
+def return_arrays(graph: Graph) -> None:
+    """A returned `x.item()` is the array without axes: a number would end what jax.jit can trace."""
+    output = next(node for node in graph.nodes if node.op == "output")
+
+    def array(leaf: Node) -> Node:
+        if packet(leaf) not in ("item", "_local_scalar_dense"):
+            return leaf
+        x = leaf.args[0]
+        if not x.meta["val"].ndim:
+            return x
+        with graph.inserting_before(leaf):
+            scalar = graph.call_function(aten.reshape.default, (x, []))
+        scalar.meta = {**leaf.meta, "val": x.meta["val"].reshape(())}
+        return scalar
+
+    output.args = torch.fx.node.map_arg(output.args, array)
+
+
+def drop_unread_draws(graph: Graph) -> None:
+    """Take out random numbers that nothing reads, which torch keeps for what they do to its generator."""
+    for node in reversed(list(graph.nodes)):
+        draws = packet(node) and torch.Tag.nondeterministic_seeded in node.target.tags
+        if draws and not node.users and not node.target._schema.is_mutable:
             graph.erase_node(node)
 
 
@@ -251,23 +283,24 @@ def _broadcast(shapes: list) -> tuple:
 def extend_concatenations(graph: Graph) -> None:
     """cat([a, b, c]) after cat([a, b]) is cat([cat([a, b]), c]): what grows step by step is joined step by step."""
     known: dict[tuple, Node] = {}
+    regions = scopes(graph)
     for node in list(graph.nodes):
         if packet(node) != "cat" or node.kwargs or not isinstance(node.args[0], (list, tuple)):
             continue
         dim = node.args[1] if len(node.args) > 1 else 0
-        inputs = tuple(node.args[0])
+        inputs, region = tuple(node.args[0]), regions[node]
         if len(inputs) == 1:
             if same_value(node, inputs[0]):
-                known[dim, inputs] = inputs[0]
+                known[region, dim, inputs] = inputs[0]
                 replace(node, inputs[0])
                 graph.erase_node(node)
             continue
         for length in range(len(inputs) - 1, 1, -1):
-            before = known.get((dim, inputs[:length]))
+            before = known.get((region, dim, inputs[:length]))
             if before is not None:
                 node.args = ([before, *inputs[length:]], *node.args[1:])
                 break
-        known[dim, inputs] = node
+        known[region, dim, inputs] = node
 
 
 def lift_joins(graph: Graph) -> None:
@@ -275,9 +308,10 @@ def lift_joins(graph: Graph) -> None:
 
     So the module takes one array, however many were joined, and its instances can share a class.
     """
+    regions = scopes(graph)
     for node in graph.nodes:
         stack = node.meta.get("nn_module_stack") or {}
-        if packet(node) not in ("cat", "stack") or len(stack) < 2:
+        if packet(node) not in ("cat", "stack") or len(stack) < 2 or regions[node]:
             continue
         key = next(reversed(stack))
         inputs = node.all_input_nodes

@@ -77,6 +77,8 @@ class Printer:
             return text, _UNARY if text[0] == "-" else _ATOM
         if isinstance(part, (int, float)):
             return repr(part), _UNARY if part < 0 else _ATOM
+        if isinstance(part, complex) and not (math.isfinite(part.real) and math.isfinite(part.imag)):
+            return f"complex({self.text(part.real)}, {self.text(part.imag)})", _ATOM
         if isinstance(part, complex):
             return f"({part!r})" if part.real else repr(part), _ATOM
         if isinstance(part, np.dtype):

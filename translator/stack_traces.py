@@ -27,14 +27,14 @@ def whole() -> Iterator[None]:
     if original is None:
         yield
         return
-    TracerBase._filter_traceback_frames = lambda tracer, summary: _user_frames(summary)
+    TracerBase._filter_traceback_frames = lambda tracer, summary: user_frames(summary)
     try:
         yield
     finally:
         TracerBase._filter_traceback_frames = original
 
 
-def _user_frames(summary: traceback.StackSummary) -> traceback.StackSummary:
+def user_frames(summary: traceback.StackSummary) -> traceback.StackSummary:
     """The frames from the first forward on, but for torch's own machinery and those that merely pass a call on."""
     frames = list(summary)
     first = next((i for i, frame in enumerate(frames) if frame.name == "forward"), len(frames))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.expr import Attribute, Call, Expr, Name, Operation, Subscript, Value, transform
+from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Subscript, Value, transform
 from translator.lines import Line, rewrite
 
 
@@ -32,10 +32,22 @@ def _joined(inner: Subscript, first: tuple, second: tuple) -> tuple | None:
     """One subscript for two in a row, or None."""
     if isinstance(inner.value, Value) and "__list" in inner.value.name:  # an item of a Python list
         return None
+    if _gives_several(inner.value):
+        return None
     if first[0] is Ellipsis and second[0] is Ellipsis and all(place is None for place in second[1:]):
         return (*first, *second[1:]) if all(place is None for place in first[1:]) else None
     outer, own = _spelled_out(second, _rank(inner)), _spelled_out(first, _rank(inner.value))
     return _merge(own, outer) if outer is not None and own is not None else None
+
+
+def _gives_several(expr: Any) -> bool:
+    """Whether an expression is a call of a function that gives a tuple, which takes one number as a subscript."""
+    if not isinstance(expr, Call):
+        return False
+    function = expr.function
+    while isinstance(function, Attribute):
+        function = function.value
+    return isinstance(function, (Name, Prelude)) and isinstance(expr.aval, (tuple, list))
 
 
 def _rank(expr: Any) -> int | None:

@@ -61,6 +61,10 @@ def verify(
     state = captured.state if state is None else state
     if any(tensor.is_meta for tensor in captured.tensors.values()):
         raise TranslationError("the module is on the meta device: without its weights there is nothing to compare")
+    if emitted.takes_key:
+        raise TranslationError(
+            "the module draws random numbers, and torch's cannot be had in JAX: verify it in evaluation mode, or without them"
+        )
     narrow = Runner(emitted.source, emitted.constants, state)
     wide = Runner(emitted.source, emitted.constants, state, wide=True)
     notes: list[str] = []
@@ -68,7 +72,7 @@ def verify(
     for case, truth, own in _cases(captured, random, sizes, notes):
         say(f"verify: {case.name}")
         try:
-            found = narrow.run(case.args, case.kwargs), wide.run(case.args, case.kwargs)
+            found = [runner.run(case.args, case.kwargs, jit=not captured.value_lengths) for runner in (narrow, wide)]
             results.append(Results(case, own, truth, *found))
         except Exception as error:  # whatever the emitted module raises is its failure, not ours
             results.append(Results(case, own, truth, {}, {}, f"raises {type(error).__name__}: {str(error)[:300]}"))

@@ -11,6 +11,19 @@ def complex_sqrt(x: Complex[Array, "..."]) -> Complex[Array, "..."]:
     return lax.complex(y.real, jnp.copysign(y.imag, x.imag))
 
 
+def complex_sign(x: Complex[Array, "..."]) -> Complex[Array, "..."]:
+    """torch.sgn: a number of size one with the same angle, and 0 for 0. jnp.sign has no gradient."""
+    somewhere = jnp.where(x == 0, 1, x)
+    return jnp.where(x == 0, 0, x / jnp.abs(somewhere))
+
+
+def complex_logaddexp(x: Complex[Array, "..."], y: Complex[Array, "..."]) -> Complex[Array, "..."]:
+    """torch.logaddexp. jnp.logaddexp brings the imaginary part to between -pi and pi."""
+    swapped = x.real < y.real
+    larger = jnp.where(swapped, y, x)
+    return larger + jnp.log1p(jnp.exp(jnp.where(swapped, x, y) - larger))
+
+
 def complex_arcsin(x: Complex[Array, "..."]) -> Complex[Array, "..."]:
     """torch.asin: the imaginary part has the sign of x's, that of a zero included."""
     y = jnp.arcsin(x)

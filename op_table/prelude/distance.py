@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from op_table.prelude.norms import vector_norm
+
 
 def p_norm(x: Float[Array, "..."], p: float, keepdims: bool = False) -> Float[Array, "..."]:
     """The p-norm over the last axis."""
@@ -67,6 +69,6 @@ def cosine_embedding(
 def renorm(x: Float[Array, "..."], p: float, axis: int, maxnorm: float) -> Float[Array, "..."]:
     """torch.renorm: slices along axis scaled down to a p-norm of maxnorm."""
     rows = jnp.moveaxis(x, axis, 0)
-    norm = p_norm(rows.reshape(len(rows), -1), p)
+    norm = vector_norm(rows.reshape(len(rows), -1), p, axis=1)
     scale = jnp.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1)
     return x * scale.reshape([-1 if a == axis else 1 for a in range(x.ndim)])

@@ -2,7 +2,22 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
+
+from op_table.prelude.distance import renorm
+
+
+def embedding_renorm(
+    weight: Float[Array, "vocabulary features"],
+    indices: Int[Array, "..."],
+    max_norm: float,
+    p: float,
+) -> Float[Array, "vocabulary features"]:
+    """The table in which the rows that indices name have p-norms of at most max_norm. Gradients pass by the scaling."""
+    used = indices.ravel()
+    scaled = weight.at[used].set(renorm(weight[used], p, 0, max_norm))
+    return weight + lax.stop_gradient(scaled - weight)
 
 
 def bag_of_index(offsets: Int[Array, " bags"], count: int, bags: int) -> Int[Array, " count"]:

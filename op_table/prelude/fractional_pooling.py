@@ -1,5 +1,7 @@
 """Pooling over windows whose places are drawn at random."""
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -38,11 +40,10 @@ def fractional_max_pool(
         shape = [1] * (2 * axes)
         shape[axis], shape[axes + axis] = output_size[axis], kernel[axis]
         flat = flat * size[axis] + index.reshape(*x.shape[:2], *shape)
-    flat = flat.reshape(*x.shape[:2], *output_size, -1)
-    values = jnp.take_along_axis(
-        x.reshape(*x.shape[:2], -1), flat.reshape(*x.shape[:2], -1), axis=-1
-    )
-    values = values.reshape(flat.shape)
+    flat = flat.reshape(*x.shape[:2], *output_size, math.prod(kernel))
+    elements = x.reshape(*x.shape[:2], math.prod(size))
+    places = flat.reshape(*x.shape[:2], math.prod(output_size) * math.prod(kernel))
+    values = jnp.take_along_axis(elements, places, axis=-1).reshape(flat.shape)
     best = jnp.argmax(values, axis=-1, keepdims=True)
     maxima, places = (jnp.take_along_axis(a, best, axis=-1)[..., 0] for a in (values, flat))
     return maxima, places

@@ -1,8 +1,11 @@
 """Linear algebra where torch and JAX differ in conventions."""
 
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Inexact, Int
+
+from op_table.prelude.factorisation import filled
 
 
 def solve(a: Float[Array, "*batch n n"], b: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -31,52 +34,79 @@ def solve_triangular(
     )
 
 
-def cholesky_solve(
-    b: Float[Array, "*#batch n k"], factor: Float[Array, "*#batch n n"], upper: bool = False
-) -> Float[Array, "*batch n k"]:
-    """torch.cholesky_solve: the solution by a matrix of which factor is a Cholesky factor."""
-    conjugate = jnp.conj(factor.mT)
-    first, second = (conjugate, factor) if upper else (factor, conjugate)
-    return solve_triangular(second, solve_triangular(first, b, upper=False), upper=True)
-
-
-def logdet(x: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
-    """torch.logdet: NaN where the determinant is negative."""
+def logdet(x: Inexact[Array, "*batch n n"]) -> Inexact[Array, "*batch"]:
+    """torch.logdet: NaN where a real determinant is negative."""
     sign, magnitude = jnp.linalg.slogdet(x)
+    if jnp.iscomplexobj(x):
+        return jnp.log(sign) + magnitude
     return jnp.where(sign < 0, jnp.nan, magnitude)
 
 
-def pinv(
-    x: Float[Array, "*batch m n"],
-    *,
-    atol: float = 0.0,
-    rtol: float | None = None,
-    hermitian: bool = False,
-) -> Float[Array, "*batch n m"]:
-    """torch.linalg.pinv: singular values up to atol, or rtol times the largest, count as 0."""
+def relative_cutoff(
+    largest: Float[Array, "*batch"],
+    size: int,
+    atol: Float[Array, "..."] | float | None,
+    rtol: Float[Array, "..."] | float | None,
+) -> Float[Array, "..."]:
+    """Up to which singular value, beside the largest, torch counts as 0: up to atol, or rtol times the largest."""
     if rtol is None:
-        rtol = 0.0 if atol > 0 else max(x.shape[-2:]) * float(jnp.finfo(x.dtype).eps)
-    if atol == 0:
-        return jnp.linalg.pinv(x, rtol=rtol, hermitian=hermitian)
-    largest = jnp.max(jnp.linalg.svdvals(x), axis=-1)
-    return jnp.linalg.pinv(x, rtol=jnp.maximum(rtol, atol / largest), hermitian=hermitian)
+        usual = size * jnp.finfo(largest.dtype).eps
+        rtol = usual if atol is None else jnp.where(jnp.asarray(atol) > 0, 0, usual)
+    atol = 0 if atol is None else atol
+    return lax.stop_gradient(jnp.maximum(atol / largest, rtol))
 
 
-def lu(
-    x: Float[Array, "*batch m n"],
-) -> tuple[Float[Array, "*batch m m"], Float[Array, "*batch m k"], Float[Array, "*batch k n"]]:
-    """torch.linalg.lu: x = P @ L @ U."""
-    factors, _, permutation = lax.linalg.lu(x)
-    rows, columns = x.shape[-2:]
-    k = min(rows, columns)
-    lower = jnp.tril(factors[..., :k], -1) + jnp.eye(rows, k, dtype=x.dtype)
-    place = jnp.arange(rows)[:, None] == permutation[..., None, :]
-    return place.astype(x.dtype), lower, jnp.triu(factors[..., :k, :])
+def pinv(
+    x: Inexact[Array, "*batch m n"],
+    *,
+    atol: Float[Array, "..."] | float | None = None,
+    rtol: Float[Array, "..."] | float | None = None,
+    hermitian: bool = False,
+) -> Inexact[Array, "*batch n m"]:
+    """torch.linalg.pinv: singular values up to a tolerance count as 0. Of a hermitian x one triangle is read."""
+    if x.size == 0:
+        return jnp.zeros(x.mT.shape, x.dtype)
+    read = filled(x) if hermitian else x
+    largest = jnp.max(jnp.linalg.svdvals(lax.stop_gradient(read)), axis=-1)
+    rtol = relative_cutoff(largest, max(x.shape[-2:]), atol, rtol)
+    return hermitian_pinv(x, rtol) if hermitian else jnp.linalg.pinv(x, rtol)
 
 
-def lu_factor(
-    x: Float[Array, "*batch m n"],
-) -> tuple[Float[Array, "*batch m n"], Int[Array, "*batch k"]]:
-    """torch.linalg.lu_factor: both factors in one matrix, and the swaps of rows, counted from 1."""
-    factors, pivots, _ = lax.linalg.lu(x)
-    return factors, pivots + 1
+def hermitian_pinv(
+    x: Inexact[Array, "*batch n n"], rtol: Float[Array, "*batch"]
+) -> Inexact[Array, "*batch n n"]:
+    """The pseudo-inverse by one triangle of x. As in torch, it is differentiated as that of all of x."""
+
+    @jax.custom_jvp
+    def inverse(x: Array) -> Array:
+        return jnp.linalg.pinv(filled(x), rtol)
+
+    @inverse.defjvp
+    def differentiate(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        (x,), (dx,) = primals, tangents
+        p = inverse(x)
+        adjoint, dx_adjoint = jnp.conj(p.mT), jnp.conj(dx.mT)
+        left, right = p @ adjoint @ dx_adjoint, dx_adjoint @ adjoint @ p
+        return p, left - left @ x @ p + right - p @ x @ right - p @ dx @ p
+
+    return inverse(x)
+
+
+def matrix_rank(
+    x: Inexact[Array, "*batch m n"],
+    *,
+    atol: Float[Array, "..."] | float | None = None,
+    rtol: Float[Array, "..."] | float | None = None,
+    hermitian: bool = False,
+) -> Int[Array, "*batch"]:
+    """torch.linalg.matrix_rank: how many singular values are above a tolerance. Of a hermitian x one triangle is read."""
+    if x.size == 0:
+        return jnp.zeros(x.shape[:-2], int)
+    s = (
+        jnp.abs(jnp.linalg.eigvalsh(filled(x), symmetrize_input=False))
+        if hermitian
+        else jnp.linalg.svdvals(x)
+    )
+    largest = jnp.max(s, axis=-1)
+    cutoff = relative_cutoff(largest, max(x.shape[-2:]), atol, rtol) * largest
+    return jnp.sum(s > cutoff[..., None], axis=-1)

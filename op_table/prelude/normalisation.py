@@ -94,6 +94,33 @@ def batch_norm(
     return (x * scale.reshape(per_channel) + shift.reshape(per_channel)).astype(x.dtype)
 
 
+def batch_norm_training(
+    x: Float[Array, "batch channels *size"],
+    running_mean: Float[Array, " channels"],
+    running_var: Float[Array, " channels"],
+    weight: Float[Array, " channels"] | None = None,
+    bias: Float[Array, " channels"] | None = None,
+    *,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """torch's batch_norm while training: the output, the batch's mean and reciprocal standard deviation,
+    and the new running statistics. The batch's own variance is biased, the running one unbiased."""
+    over = (0, *range(2, x.ndim))
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean, var = jnp.mean(y, axis=over), jnp.var(y, axis=over)
+    count = x.size // x.shape[1]
+    new_mean = (1 - momentum) * running_mean + momentum * mean
+    new_var = (1 - momentum) * running_var + momentum * var * count / (count - 1)
+    return (
+        batch_norm(x, mean, var, weight, bias, eps=eps),
+        mean.astype(x.dtype),
+        lax.rsqrt(var + eps).astype(x.dtype),
+        new_mean,
+        new_var,
+    )
+
+
 def group_norm_statistics(
     x: Float[Array, "batch channels *size"], groups: int, *, eps: float
 ) -> tuple[Float[Array, "batch groups"], Float[Array, "batch groups"]]:

@@ -1,9 +1,12 @@
 """Values by their order: running extremes, medians, modes, and places in sorted rows."""
 
+import itertools
+import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Shaped
 
@@ -32,6 +35,12 @@ def cumulative_min(x: Shaped[Array, "..."], axis: int) -> tuple[Array, Int[Array
         return jnp.where(wins, b[0], a[0]), jnp.where(wins, b[1], a[1])
 
     return lax.associative_scan(later, (x, places), axis=axis)
+
+
+def top_k(x: Shaped[Array, "..."], k: int, axis: int = -1) -> tuple[Array, Int[Array, "..."]]:
+    """The k largest values and their places. A NaN of either sign is the largest, where lax.top_k looks at its sign."""
+    values, places = lax.top_k(jnp.where(jnp.isnan(x), jnp.nan, x), k, axis=axis)
+    return values, places.astype(int)
 
 
 def median(
@@ -80,5 +89,28 @@ def searchsorted_rows(
     def search(row: Shaped[Array, " n"], values: Shaped[Array, " m"]) -> Int[Array, " m"]:
         return jnp.searchsorted(row, values, side=side)
 
-    found = jax.vmap(search)(rows.reshape(-1, rows.shape[-1]), x.reshape(-1, x.shape[-1]))
+    flat = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (rows, x))
+    found = jax.vmap(search)(*flat)
     return found.reshape(x.shape)
+
+
+def unique_consecutive(
+    x: Shaped[Array, "..."], axis: int | None = None
+) -> tuple[Array, Int[Array, "..."], Int[Array, " n"]]:
+    """torch.unique_consecutive: values without those that repeat the one before, where each went, and their counts."""
+    rows = x.reshape(-1, 1) if axis is None else jnp.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
+    new = jnp.any(rows[1:] != rows[:-1], axis=1)
+    first = jnp.concatenate([jnp.ones(min(len(rows), 1), bool), new])
+    places = jnp.cumsum(first) - 1
+    counts = jnp.bincount(places, length=int(first.sum()))
+    values = jnp.compress(first, x if axis is not None else x.ravel(), axis=axis or 0)
+    return values, places.reshape(x.shape) if axis is None else places, counts
+
+
+def combinations(
+    x: Shaped[Array, " n"], r: int, with_replacement: bool = False
+) -> Shaped[Array, "m r"]:
+    """torch.combinations: every choice of r elements, in the order of itertools."""
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(len(x)), r)), int).reshape(-1, r)
+    return x[places]

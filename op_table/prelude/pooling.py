@@ -5,6 +5,7 @@ padding is what goes around them: an int, one an axis, or the pair (low, high) o
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -53,6 +54,28 @@ def avg_pool(
     return total / (math.prod(kernel) if divisor is None else divisor)
 
 
+def integer_avg_pool(
+    x: Int[Array, "*batch_and_size"],
+    kernel: tuple[int, ...],
+    *,
+    stride: int | tuple[int, ...],
+    padding: int | tuple = 0,
+    divisor: int | Array | None = None,
+) -> Int[Array, "*batch_and_new_size"]:
+    """torch.nn.functional.avg_pool1d, 2d and 3d of integers: what is left of a division is dropped."""
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    total = lax.reduce_window(
+        x,
+        np.zeros((), x.dtype),
+        lax.add,
+        others + tuple(kernel),
+        others + tuple(np.broadcast_to(stride, axes).tolist()),
+        [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist(),
+    )
+    count = jnp.asarray(math.prod(kernel) if divisor is None else divisor).astype(x.dtype)
+    return lax.div(total, jnp.broadcast_to(count, total.shape))
+
+
 def ceil_padding(
     size: tuple[int, ...],
     kernel: tuple[int, ...],
@@ -99,14 +122,34 @@ def window_counts(
     return jnp.asarray(counts)
 
 
+def put_at(
+    x: Float[Array, "*batch_and_size"],
+    indices: Int[Array, "*batch_and_size"],
+    size: tuple[int, ...],
+    *,
+    add: bool = False,
+) -> Float[Array, "*batch_and_output_size"]:
+    """x at its places in the last axes, which are of the given size, and zero elsewhere. What is put to one place may be added up."""
+    batch = x.shape[: x.ndim - len(size)]
+    values, places = (a.reshape(math.prod(batch), -1) for a in (x, indices))
+    rows = jnp.arange(math.prod(batch))[:, None]
+    at = jnp.zeros((math.prod(batch), math.prod(size)), x.dtype).at[rows, places]
+    return (at.add(values) if add else at.set(values)).reshape(*batch, *size)
+
+
 def max_unpool(
     x: Float[Array, "*batch_and_size"],
     indices: Int[Array, "*batch_and_size"],
     output_size: tuple[int, ...],
 ) -> Float[Array, "*batch_and_output_size"]:
-    """torch.nn.functional.max_unpool1d, 2d and 3d: x at its places, zero elsewhere."""
-    batch = x.shape[: x.ndim - len(output_size)]
-    values, places = (a.reshape(math.prod(batch), -1) for a in (x, indices))
-    rows = jnp.arange(math.prod(batch))[:, None]
-    flat = jnp.zeros((math.prod(batch), math.prod(output_size)), x.dtype)
-    return flat.at[rows, places].set(values).reshape(*batch, *output_size)
+    """torch.nn.functional.max_unpool1d, 2d and 3d: x at its places, zero elsewhere.
+
+    Of several elements for one place one wins, but all have the gradient of that place.
+    """
+
+    @jax.custom_jvp
+    def unpool(x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return put_at(x, indices, output_size)
+
+    unpool.defjvps(lambda tangent, _, x: put_at(tangent, indices, output_size, add=True))
+    return unpool(x)

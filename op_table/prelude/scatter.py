@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Shaped
 
@@ -23,9 +24,31 @@ def scatter(
     x: Shaped[Array, "..."], axis: int, index: Int[Array, "..."], src: Shaped[Array, "..."] | float
 ) -> Array:
     """torch.scatter: x[..., index[i], ...] = src[i]. Of repeated places any may win."""
-    if x.ndim == 0:
-        return jnp.reshape(jnp.asarray(src, x.dtype), ())
     return x.at[along_axis(index, axis)].set(matching(src, index))
+
+
+def multiply_at(
+    x: Shaped[Array, "..."], places: tuple[Array, ...], src: Shaped[Array, "..."]
+) -> Array:
+    """x.at[places].multiply(src), with the gradient that JAX lacks where places repeat."""
+
+    @jax.custom_jvp
+    def product(x: Shaped[Array, "..."], src: Shaped[Array, "..."]) -> Array:
+        return x.at[places].multiply(src)
+
+    @product.defjvp
+    def product_jvp(
+        primals: tuple[Array, Array], tangents: tuple[Array, Array]
+    ) -> tuple[Array, Array]:
+        x, src = primals
+        kept, factors = jnp.where(x == 0, 1, x), jnp.where(src == 0, 1, src)
+        zeros = (x == 0).astype(int).at[places].add((src == 0).astype(int))
+        nonzero = multiply_at(kept, places, factors)
+        of_x = jnp.where(zeros == (x == 0), nonzero / kept, 0) * tangents[0]
+        of_src = jnp.where(zeros[places] == (src == 0), nonzero[places] / factors, 0) * tangents[1]
+        return product(x, src), of_x.at[places].add(of_src)
+
+    return product(x, jnp.broadcast_to(src, jnp.shape(x[places])).astype(x.dtype))
 
 
 def scatter_add(
@@ -59,7 +82,7 @@ def scatter_reduce(
         x = x.at[places].set(neutral[reduce])
     at = x.at[places]
     if reduce == "prod":
-        return at.multiply(src)
+        return multiply_at(x, places, src)
     if reduce == "amax":
         return at.max(src)
     if reduce == "amin":

@@ -17,7 +17,7 @@ def masked_scatter(
 def safe_softmax(x: Shaped[Array, "..."], axis: int) -> Array:
     """torch's softmax for attention: rows that are -inf throughout give zeros, not NaN."""
     masked = jnp.all(x == -jnp.inf, axis=axis, keepdims=True)
-    return jnp.where(masked, 0, jax.nn.softmax(x, axis=axis))
+    return jnp.where(masked, 0, jax.nn.softmax(jnp.where(masked, 0, x), axis=axis))
 
 
 def masked_put(

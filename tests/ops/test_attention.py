@@ -1,5 +1,7 @@
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,8 @@ import torch.nn.functional as F
 
 from op_table.attention import scaled_dot_product_attention as attention
 from op_table.expr import Value
-from op_table.registry import Unsupported
-from tests.ops.harness import check, lowered
+from op_table.prelude.attention_dropout import attention_with_dropout
+from tests.ops.harness import check, compare, to_array
 from tests.ops.nn_checks import check_both
 
 OP = "aten.scaled_dot_product_attention.default"
@@ -85,10 +87,15 @@ def test_half(dtype, masked):
     check(sdpa(), q, k, v, *([torch.rand(5, 5) > 0.5] if masked else []), op=OP)
 
 
-def test_dropout_is_refused():
-    q = torch.randn(1, 2, 3, 4)
-    with pytest.raises(Unsupported, match="drops out"):
-        lowered(sdpa(dropout_p=0.1), q, q, q)
+def test_dropout():
+    q, k, v = torch.randn(2, 3, 5, 4), torch.randn(2, 3, 6, 4), torch.randn(2, 3, 6, 8)
+    mask = torch.rand(5, 6) > 0.5
+    arrays = [to_array(x) for x in (q, k, v)]
+    whole = attention_with_dropout(*arrays, 0.0, jax.random.key(0), mask=to_array(mask))
+    compare(whole, F.scaled_dot_product_attention(q, k, v, mask))
+    ones = [*arrays[:2], jnp.ones_like(arrays[2])]
+    kept = [attention_with_dropout(*ones, 0.25, key) for key in jax.random.split(jax.random.key(1), 50)]
+    assert abs(np.mean(kept) - 1) < 0.02 and np.std(kept) > 0.1
 
 
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.3}])

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from op_table.registry import Unsupported, lookup
 from tests.ops.tables import check_table
 
 torch.manual_seed(0)
@@ -131,7 +130,35 @@ def test_index_writes():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("op", ["nonzero.default", "masked_select.default", "_unique2.default", "bincount.default"])
-def test_what_depends_on_values_is_refused(op):
-    with pytest.raises(Unsupported, match="depends on values"):
-        lookup(f"aten.{op}").function(None)
+def test_zero_dimensional():
+    x, zero, one = torch.tensor(2.5), torch.tensor(0), torch.tensor([0])
+    y = torch.tensor(4.0)
+    check_table(
+        [
+            *(("aten.gather.default", lambda x, i: x.gather(0, i), [x, i]) for i in (zero, one)),
+            ("aten.gather.default", lambda x, i: x.gather(0, i), [X[0, 0], zero]),
+            ("aten.gather.default", lambda x, i: x.gather(0, i), [X[0, 0], torch.zeros(2, 0, dtype=torch.long)]),
+            *(("aten.index_add.default", lambda x, i, y: x.index_add(0, i, y), [x, i, y]) for i in (zero, one)),
+            ("aten.index_copy.default", lambda x, i, y: x.index_copy(0, i, y), [x, zero, y]),
+            ("aten.index_fill.int_Scalar", lambda x, i: x.index_fill(0, i, 3), [x, one]),
+            ("aten.index_reduce.default", lambda x, i, y: x.index_reduce(0, i, y, "mean"), [x, zero, y]),
+            ("aten.scatter.src", lambda x, i, y: x.scatter(0, i, y), [x, zero, y]),
+            ("aten.scatter.value", lambda x, i: x.scatter(0, i, 3.0), [x, zero]),
+            ("aten.scatter_add.default", lambda x, i, y: x.scatter_add(0, i, y), [x, zero, y]),
+            ("aten.scatter_reduce.two", lambda x, i, y: x.scatter_reduce(0, i, y, "prod"), [x, zero, y]),
+            ("aten.topk.default", lambda x: x.topk(1), [x]),
+            ("aten.unfold.default", lambda x: x.unfold(0, 1, 1), [x]),
+        ]
+    )
+
+
+def test_unsafe_masked_index():
+    indices, mask = torch.tensor([-7, 1, 9]), torch.tensor([False, True, False])
+    read, put = aten._unsafe_masked_index, aten._unsafe_masked_index_put_accumulate
+    check_table(
+        [
+            ("aten._unsafe_masked_index.default", lambda x, m, i: read(x, m, [i], 2), [X[0, :, 0], mask, indices]),
+            ("aten._unsafe_masked_index_put_accumulate.default", lambda x, m, i, v: put(x, m, [i], v),
+             [X[0, :, 0], mask, indices, torch.ones(3)]),
+        ]
+    )  # fmt: skip

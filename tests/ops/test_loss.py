@@ -135,3 +135,22 @@ def test_of_pairs_and_triplets(reduction):
             lambda x, y, z: F.triplet_margin_loss(x, y, z, swap=swap, p=3, reduction=reduction),  # noqa: B023
             X, Y, X.flip(0), op="aten.triplet_margin_loss.default",
         )  # fmt: skip
+
+
+def test_zero_dimensional_margins():
+    check(F.multi_margin_loss, torch.tensor(0.5), torch.tensor(0), op="aten.multi_margin_loss.default")
+    check(F.multilabel_margin_loss, torch.tensor(0.5), torch.tensor(0), op="aten.multilabel_margin_loss.default")
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_linear_cross_entropy_in_chunks(reduction):
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    target = torch.tensor([0, 4, 2, 2, -100, 1])
+    form = "_no_reduction" if reduction == "none" else ""
+    check(
+        lambda x, w, b: F.linear_cross_entropy(x, w, target, linear_bias=b, reduction=reduction, options=options),
+        torch.randn(6, 4),
+        torch.randn(5, 4),
+        torch.randn(5),
+        op=f"torch_nn._linear_cross_entropy_batch_chunked{form}.default",
+    )

@@ -134,3 +134,19 @@ def test_grouped_mm_of_transformers(ends):
         *(rand(7, 4), rand(3, 4, 5), torch.tensor(ends)),
         op="transformers.grouped_mm_fallback.default",
     )
+
+
+def test_integers_and_bools():
+    x, a, b = torch.arange(4).reshape(2, 2), torch.arange(4, 8).reshape(2, 2), torch.ones(2, 2, dtype=torch.int64)
+    check(lambda x, a, b: torch.addmm(x, a, b, beta=0.6, alpha=2.5), x, a, b, op="aten.addmm.default")
+    mask = x > 1
+    check(torch.kron, mask, ~mask, op="aten.kron.default")
+    for beta in (0, 1):
+        for alpha in (0, 1):
+            function = lambda x, a, b, beta=beta, alpha=alpha: torch.addr(x, a, b, beta=beta, alpha=alpha)
+            check(function, mask, mask[:, 0], mask[1], op="aten.addr.default")
+
+
+def test_tensordot_stretches_axes_of_length_one():
+    x, y = torch.randn(3, 1, 4), torch.randn(2, 4, 5)
+    check(lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])), x, y, op="aten.tensordot.default")

@@ -117,3 +117,20 @@ def test_weight_norm_interface(dim):
 def test_modules():
     check(nn.LocalResponseNorm(3), IMAGE)
     check(torch.nn.utils.parametrizations.weight_norm(nn.Linear(5, 3)), as_double(IMAGE).float())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_functional_batch_norm_gives_the_new_statistics(training):
+    aten = torch.ops.aten
+    x = torch.randn(4, 6, 5)
+    op = aten._native_batch_norm_legit_functional
+    check(lambda *a: op(*a, training, 0.3, 1e-5)[3 - 3 * training :], x, *CHANNELS, *STATISTICS)
+    check(lambda *a: op(*a, training, 0.3, 1e-5)[0], x.bfloat16(), *CHANNELS, *STATISTICS)
+    if training:
+        update = aten._batch_norm_with_update_functional
+        check(lambda *a: [update(*a, 0.3, 1e-5)[i] for i in (0, 1, 2, 4, 5)], x, *CHANNELS, *STATISTICS)
+
+
+def test_native_batch_norm_without_statistics():
+    op = torch.ops.aten.native_batch_norm
+    check(lambda x: op(x, None, None, None, None, True, 0.1, 1e-5), IMAGE, op="aten.native_batch_norm.default")

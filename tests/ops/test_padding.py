@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from op_table.registry import Unsupported
-from tests.ops.harness import lowered
 from tests.ops.tables import check_table
 
 torch.manual_seed(0)
@@ -55,6 +53,7 @@ def test_low_level_names():
     )
 
 
-def test_negative_reflection_is_refused():
-    with pytest.raises(Unsupported, match="negative width"):
-        lowered(lambda x: F.pad(x, (-1, 2), mode="reflect"), X[0])
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_negative_widths_cut(mode):
+    rows = [(-2, 3), (3, -2), (-1, -1), (2, -3)]
+    check_table([("aten.pad.default", lambda x, w=widths: F.pad(x, w, mode=mode), [X[0]]) for widths in rows])

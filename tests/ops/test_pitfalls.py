@@ -1,6 +1,30 @@
 """The rows of PITFALLS.md that elementwise ops, reductions, orders and indices fall into, one test a row, named for it.
 
-Each shows what a plain JAX translation gives (where there is one) and that ours gives what torch gives.
+Each shows what a plain JAX translation gives (where there is one) and that ours gives what torch gives. Rows, and their tests
+here and elsewhere (nn: test_pitfalls_nn.py):
+
+GELU                                  gelu_is_exact_by_default
+BatchNorm, training                   nn: batch_norm_in_training_is_refused_not_lost
+mutated buffers                       ../test_translate.py: a_buffer_that_forward_updates_is_refused
+SDPA, fully masked row                nn: attention_of_a_fully_masked_row_is_zero, gradient_through_a_fully_masked_row_is_finite
+SDPA dropout, is_causal, enable_gqa   nn: attention_options_are_not_ignored
+LayerNorm, RMSNorm                    nn: layer_norm_and_rms_norm_have_the_models_eps, norms_of_bfloat16_are_upcast_before_the_weight
+pooling                               nn: pooling_windows_past_the_padding
+ConvTranspose                         nn: transposed_convolution_flips_swaps_and_pads_the_output
+interpolate                           nn: interpolation_does_not_antialias_and_aligns_as_told
+promotion                             python_scalars_and_0d_arrays_are_weak_in_torch, integers_divide_to_float32_in_64_bit_mode, and others
+int64                                 a_constant_beyond_int32_is_refused_not_wrapped, sums_of_small_integers_are_int64
+integer division                      division_of_integers
+gather, index out of range            gather_reads_from_the_start_where_the_index_is_shorter, an_index_out_of_range_reads_no_other_row
+repeated indices                      repeated_indices_accumulate, of_repeated_indices_one_wins
+views and in-place                    views_show_writes, and ../test_functionalise.py
+ties; NaN order                       ties_and_nan_in_orders, nan_of_either_sign_is_the_largest
+std, var                              std_and_var_divide_by_n_minus_one
+round                                 round_half_to_even_and_decimals
+edge values, 0 ** 0, branch cuts      edge_values_of_powers_roots_and_logarithms, integers_to_negative_powers, branch_cuts_of_complex_functions
+random                                test_random.py
+matmul precision                      nn: products_are_verified_in_full_precision
+ops that all peers lack               searchsorted_and_histograms_exist, nn: multi_head_attention_forward, ops_that_no_other_translator_has
 """
 
 import jax
@@ -73,6 +97,27 @@ def test_division_of_integers():
     )
 
 
+def test_integers_divide_to_float32_in_64_bit_mode():
+    with jax.enable_x64(True):
+        assert (jnp.arange(3) / 2).dtype == jnp.float64
+        check_table([("aten.div.Tensor", lambda x: x / 2, [INTS]), ("aten.div.Tensor", lambda x: x / (x + 10), [INTS])])
+        check_table([("aten.to.dtype", lambda x: x.to(torch.int32).to(torch.int64), [INTS])])
+        check_table([("aten.bucketize.Tensor", torch.bucketize, [INTS, torch.tensor([0, 2])])])
+
+
+def test_a_scaled_operand_is_promoted_first():
+    small, half = torch.tensor([[100, 200, 50]], dtype=torch.uint8), X[:2, :3].half()
+    assert (jnp.asarray(small.numpy()) * 3)[0, 1] == 600 - 512
+    check_table(
+        [
+            ("aten.add.Tensor", lambda x, y: torch.add(x, y, alpha=3), [INTS, small]),
+            ("aten.sub.Tensor", lambda x, y: torch.sub(x, y, alpha=0.3), [X[:2, :3], half]),
+            ("aten.rsub.Tensor", lambda x, y: torch.rsub(x, y, alpha=3), [small, INTS]),
+            ("aten.addcmul.default", lambda x, y: torch.addcmul(x, y, y, value=2), [INTS, small]),
+        ]
+    )
+
+
 def test_a_constant_beyond_int32_is_refused_not_wrapped():
     with pytest.raises(Unsupported, match="does not fit in int32"):
         lowered(lambda x: x + 2**40, INTS)
@@ -102,6 +147,36 @@ def test_repeated_indices_accumulate():
             ("aten.scatter_add.default", lambda x, i, v: x.scatter_add(0, i, v), [X, index[:, None].expand(3, 4), X]),
         ]
     )
+
+
+def test_of_repeated_indices_one_wins():
+    """Which one torch leaves open, too; on a CPU it is the last in both."""
+    index = torch.tensor([0, 0, 2])
+    check_table(
+        [
+            ("aten.index_put.default", lambda x, i, v: x.index_put((i,), v), [X, index, X]),
+            ("aten.index_copy.default", lambda x, i, v: x.index_copy(0, i, v), [X, index, X]),
+            ("aten.scatter.src", lambda x, i, v: x.scatter(0, i, v), [X, index[:, None].expand(3, 4), X]),
+        ]
+    )
+
+
+def test_bools_are_added_as_or():
+    index, bits = torch.tensor([0, 0, 2]), X > 0
+    check_table(
+        [
+            ("aten.index_put.default", lambda x, i, v: x.index_put((i,), v, accumulate=True), [bits, index, ~bits]),
+            ("aten.index_add.default", lambda x, i, v: x.index_add(0, i, v), [bits, index, ~bits]),
+            ("aten.scatter_add.default", lambda x, i, v: x.scatter_add(0, i, v), [bits, index[:, None].expand(3, 4), ~bits]),
+        ]
+    )  # fmt: skip
+
+
+def test_an_index_out_of_range_reads_no_other_row():
+    """torch raises. A compiled JAX program cannot: it gives NaN, which shows, and not the last row."""
+    index = torch.tensor([[0], [9], [1]])
+    (found,), _ = lowered(lambda x, i: (x.gather(1, i % 10),), X, index)
+    np.testing.assert_array_equal(np.isnan(found[:, 0]), [False, True, False])
 
 
 def test_gather_reads_from_the_start_where_the_index_is_shorter():
@@ -154,6 +229,21 @@ def test_ties_and_nan_in_orders():
     )
 
 
+def test_nan_of_either_sign_is_the_largest():
+    zeros = torch.tensor([1.0, 0.0, 2.0, 0.0])
+    nan = zeros / zeros  # the NaN of a division is negative on most machines
+    assert not jnp.isnan(jax.lax.top_k(-jnp.abs(jnp.asarray(nan.numpy())), 2)[0]).all()
+    check_table(
+        [
+            ("aten.topk.default", lambda x: torch.topk(x, 2)[0], [nan]),
+            ("aten.topk.default", lambda x: torch.topk(-x, 2)[0], [nan]),
+            ("aten.topk.default", lambda x: torch.topk(x.half() / x.half(), 3)[0], [zeros]),
+            ("aten.sort.stable", lambda x: torch.sort(x, stable=True), [nan]),
+            ("aten.argmax.default", torch.argmax, [nan]),
+        ]
+    )
+
+
 def test_std_and_var_divide_by_n_minus_one():
     assert not np.allclose(jnp.var(X.numpy(), 1), X.var(1).numpy())
     check_both(
@@ -182,6 +272,17 @@ def test_edge_values_of_powers_roots_and_logarithms():
     rows += [("aten.pow.Tensor_Tensor", lambda x: x ** x.flip(0), [x[:6]])]
     rows += [(f"aten.{f}.default", getattr(torch, f), [x[x != x[7]]]) for f in ("sqrt", "rsqrt", "log", "log1p")]
     check_table(rows)
+
+
+def test_integers_to_negative_powers():
+    base, exponent = torch.tensor([0, 1, -1, -1, 2, -3, 0]), torch.tensor([-1, -2, -3, -2, -1, 3, 0])
+    check_table(
+        [
+            ("aten.pow.Tensor_Tensor", torch.pow, [base, exponent]),
+            ("aten.pow.Scalar", lambda e: 2**e, [exponent]),
+            ("aten.pow.Scalar", lambda e: torch.pow(-1, e), [exponent.int()]),
+        ]
+    )
 
 
 def test_branch_cuts_of_complex_functions():

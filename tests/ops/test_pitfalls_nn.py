@@ -11,6 +11,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import translator
 from op_table.registry import Unsupported
 from tests.ops.harness import check, lowered, to_array
 
@@ -46,8 +47,8 @@ def test_attention_options_are_not_ignored():
     q, k = torch.randn(2, 4, 5, 8), torch.randn(2, 4, 3, 8)
     check(lambda q, k: F.scaled_dot_product_attention(q, k, k, is_causal=True), q, k, op=SDPA)
     check(lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True), q, k[:, :2], op=SDPA)
-    with pytest.raises(Unsupported):
-        lowered(lambda q, k: F.scaled_dot_product_attention(q, k, k, dropout_p=0.5), q, k)
+    dropped, _ = lowered(lambda q, k: F.scaled_dot_product_attention(q, k, k, dropout_p=0.5), q, k)
+    assert not np.allclose(dropped[0], to_array(F.scaled_dot_product_attention(q, k, k)), atol=1e-3)
 
 
 def test_attention_in_float64_stays_in_float64():
@@ -114,6 +115,15 @@ def test_transformer_encoder_layer_keeps_no_fast_path():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval().requires_grad_(False)
     with torch.no_grad():
         check(lambda x: layer(x), torch.randn(2, 5, 8), op=SDPA)
+
+
+def test_products_are_verified_in_full_precision():
+    from translator.runtime import Runner
+
+    translation = translator.translate(nn.Linear(2, 2).eval(), (torch.ones(1, 2),))
+    assert jax.config.jax_default_matmul_precision is None
+    with Runner(translation.source, {}, translation.captured.state).mode():
+        assert jax.config.jax_default_matmul_precision == "highest"
 
 
 def test_ops_that_no_other_translator_has():

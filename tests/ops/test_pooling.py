@@ -145,3 +145,23 @@ def test_fractional_max_pool_of_volumes():
         return F.fractional_max_pool3d(x, 2, (2, 3, 4), _random_samples=samples, return_indices=True)
 
     check(pool, image(3), torch.rand(2, 3, 3), op="aten.fractional_max_pool3d.default")
+
+
+def test_max_pool_backward():
+    x = image(2)
+    places = F.max_pool2d(x, 2, 1, return_indices=True)[1]
+    op = torch.ops.aten.max_pool2d_with_indices_backward.default
+    check(
+        lambda g, x, i: op(g, x, [2, 2], [1, 1], [0, 0], [1, 1], False, i),
+        torch.randn(places.shape),
+        x,
+        places,
+        op=str(op),
+    )
+
+
+def test_fractional_max_pool_without_a_batch():
+    def pool(x, samples):
+        return F.fractional_max_pool2d(x, 2, 3, _random_samples=samples, return_indices=True)
+
+    check(pool, image(2)[0], torch.rand(1, 3, 2), op="aten.fractional_max_pool2d.default")

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from op_table.registry import Unsupported
-from tests.ops.harness import lowered
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -180,12 +178,16 @@ def test_order_statistics():
             ("aten.quantile.default", lambda x, q: torch.quantile(x, q), [even, torch.tensor([0.1, 0.5, 1.0])]),
             ("aten.quantile.scalar", lambda x: torch.quantile(x, 0.4, -1, keepdim=True), [holes]),
             ("aten.nanquantile.scalar", lambda x: torch.nanquantile(x, 0.4, -1), [holes]),
-            ("aten.histc.default", lambda x: torch.histc(x, 5, -1, 1), [even]),
-            ("aten.histc.default", lambda x: torch.histc(x, 4, -2, 2.5), [even * 2]),
         ]
     )
 
 
-def test_histc_without_bounds_is_refused():
-    with pytest.raises(Unsupported, match="bounds"):
-        lowered(lambda x: torch.histc(x, 5), X)
+def test_truth_of_complex_numbers():
+    imaginary = torch.tensor([[1j, 2.0, 0], [1j, 1j, 3.0]])
+    check_table(
+        [
+            ("aten.all.default", torch.all, [imaginary[1]]),
+            ("aten.all.dim", lambda x: torch.all(x, 1), [imaginary]),
+            ("aten.any.default", torch.any, [imaginary[0, :1]]),
+        ]
+    )

@@ -1,0 +1,103 @@
+"""What torch's own functionalisation (`ExportedProgram.run_decompositions`) would get wrong, where it is left to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+from torch.fx import Graph, Node
+
+from translator.errors import CaptureError
+from translator.functionalise import drops_nothing, memory_of, mutates
+from translator.lower import packet
+
+aten = torch.ops.aten
+
+
+def _instance_norm(*args: Any) -> torch.Tensor:
+    """torch's own functionalisation keeps this op whole, and would lose that it writes: here what it is made of is written out."""
+    return _by_parts(aten.instance_norm.default, *args) if args[3] is not None and args[5] else NotImplemented
+
+
+def decompositions(graph: Graph) -> dict[OpOverload, Callable]:
+    """What torch's functionalisation needs to be told of, to be given to `run_decompositions`.
+
+    It keeps ops whole that return their argument, or a view of it, without a word in their schema (dropout in evaluation mode,
+    einsum, meshgrid), and would lose what is written through that. Raises CaptureError where it would be wrong all the same.
+    """
+    table = {aten.instance_norm.default: _instance_norm}
+    _require_apart(graph)
+    for node in graph.nodes:
+        if mutates(node) and node.args and isinstance(node.args[0], Node) and _through_windows(node.args[0]):
+            raise CaptureError(
+                f"{node.target} writes through unfold, which torch.export gets wrong: index what is written"
+            )
+        if mutates(node) and node.args and isinstance(node.args[0], Node) and _repeats_elements(node.args[0]):
+            raise CaptureError(
+                f"{node.target} writes to a tensor that shows an element of its memory more than once (an expanded one): "
+                "copy it with .clone() before"
+            )
+        if isinstance(node.target, OpOverload) and not mutates(node) and _aliases_unsaid(node):
+            table[node.target] = functools.partial(_by_parts, node.target)
+    return table
+
+
+def _require_apart(graph: Graph) -> None:
+    """A dropout in evaluation mode returns its argument; torch.export has it copy, whatever it is told.
+
+    So one of the two must not be read after the other was written to.
+    """
+    nodes = list(graph.nodes)
+    same: list[tuple[int | None, int | None]] = []
+    for place, node in enumerate(nodes):
+        if drops_nothing(node) and isinstance(node.args[0], Node):
+            same.append((memory_of(node.meta.get("val")), memory_of(node.args[0].meta.get("val"))))
+        if not mutates(node) or not node.args or not isinstance(node.args[0], Node):
+            continue
+        written = memory_of(node.args[0].meta.get("val"))
+        others = {b if a == written else a for a, b in same if a != b and written in (a, b)}
+        read = {memory_of(n.meta.get("val")) for later in nodes[place + 1 :] for n in later.all_input_nodes}
+        if (others & read) - {None}:
+            raise CaptureError(
+                "forward writes to what a dropout returned, or was given, and reads the other: clone one of them"
+            )
+
+
+def _by_parts(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
+    """An op as what it is made of. (`op.decompose` would come back here: torch.export puts the table in its place.)"""
+    return op._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
+
+
+def _aliases_unsaid(node: Node) -> bool:
+    """Whether a result lies in an argument's memory although the op's schema does not say so."""
+    if any(result.alias_info is not None for result in node.target._schema.returns):
+        return False
+    results = node.meta.get("val")
+    results = results if isinstance(results, (list, tuple)) else [results]
+    given = {memory_of(n.meta.get("val")) for n in node.all_input_nodes} - {None}
+    return any(memory_of(result) in given for result in results)
+
+
+def _through_windows(node: Node) -> bool:
+    """Whether a tensor is a view of windows: torch's functionalisation writes zeros to what no window shows."""
+    while node.args and isinstance(node.args[0], Node):
+        own, source = memory_of(node.meta.get("val")), memory_of(node.args[0].meta.get("val"))
+        if own is None or own != source:
+            return False
+        if packet(node) == "unfold":
+            return True
+        node = node.args[0]
+    return False
+
+
+def _repeats_elements(node: Node) -> bool:
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return False
+    return any(
+        isinstance(stride, int) and stride == 0 and not (isinstance(size, int) and size < 2)
+        for size, stride in zip(value.shape, value.stride(), strict=True)
+    )
