@@ -36,6 +36,7 @@ lowers("translator.gradients.stop_gradient")(lax.stop_gradient)
 
 @lowers("translator.remat.checkpoint")
 def checkpoint(function: Function, inputs: list) -> Expr:
+    function.spelled_out = True  # Equinox warns of a layer within jax.vmap, which is no pytree
     return eqx.filter_checkpoint(function)(*inputs)  # jax.checkpoint takes no module, which has no hash
 
 

@@ -148,15 +148,8 @@ def arange_step(start: Any, end: Any, step: Any = 1, *, dtype: np.dtype | None =
     dtype = dtype or (DEFAULT_FLOAT if fractions else INT64)
     if not is_float(dtype) and fractions:
         if not all(isinstance(v, Size) or v == int(v) for v in (start, end, step)):
-            if any(isinstance(v, Size) for v in (start, end, step)):
-                raise Unsupported("arange of integers between fractions, which torch truncates")
-            count = math.ceil((end - start) / step)
-            start, step = int(start), int(step)
-            return (
-                jnp.full(count, start, dtype=written(dtype))
-                if step == 0
-                else arange_step(start, start + count * step, step, dtype=dtype)
-            )
+            if dtype != INT64 or any(isinstance(v, Size) for v in (start, end, step)):
+                raise Unsupported("arange of small integers between fractions, which torch counts before it truncates")
         start, end, step = (int(v) if isinstance(v, float) else v for v in (start, end, step))
     bounds: tuple = (start, end, step)
     if step == 1:

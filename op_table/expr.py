@@ -206,8 +206,10 @@ class Function(Value):
 
     parameters: Values, or a tuple of them for one argument that is a tuple. steps: the targets of each of its statements in
     the order of its leaves (None for what nothing reads), and its expression. result: a Value, or nested tuples of them.
+    spelled_out: whether it is written as a function even where it merely calls a layer under jax.vmap.
     """
 
+    spelled_out = False
     _made = itertools.count()
 
     def __init__(self, name: str, parameters: tuple, steps: list[tuple[tuple, Any]], result: Any):

@@ -28,11 +28,6 @@ for _name, _function in PLAIN.items():
     lowers(f"aten.{_name}.default")(_function)
 
 
-def no_failure(x: Value) -> Expr:
-    """The info that torch's _ex functions return: 0 for every matrix."""
-    return jnp.zeros(x.shape[:-2], jnp.int32)
-
-
 @lowers("aten.linalg_cholesky.default", "aten.cholesky.default")
 def cholesky(x: Expr, upper: bool = False) -> Expr:
     return prelude(real.cholesky)(x, **given(upper=upper))
@@ -40,7 +35,7 @@ def cholesky(x: Expr, upper: bool = False) -> Expr:
 
 @lowers("aten.linalg_cholesky_ex.default")
 def cholesky_ex(x: Value, *, upper: bool = False, check_errors: bool = False) -> tuple[Expr, Expr]:
-    return cholesky(x, upper), no_failure(x)
+    return cholesky(x, upper), prelude(real.cholesky_failure)(x, **given(upper=upper))
 
 
 @lowers("aten.cholesky_solve.default")

@@ -622,3 +622,15 @@ def test_random_programs(seed):
     if results is None:
         pytest.skip("left to torch")
     assert_as_in_torch(results, function)
+
+
+def test_writing_through_windows_is_refused():
+    class Windows(nn.Module):
+        def forward(self, x):
+            y = x.clone()
+            windows = y.unfold(-1, 2, 2)
+            windows[windows > 0] = 5
+            return y
+
+    with pytest.raises(translator.CaptureError, match="unfold"):
+        translator.translate(Windows(), (torch.randn(3, 3),))

@@ -14,8 +14,6 @@ from op_table.expr import (
     Call,
     Expr,
     Function,
-    Name,
-    Prelude,
     RandomKey,
     Subscript,
     Value,
@@ -145,7 +143,7 @@ def _called(line: Def) -> Any:
     while given and given[-1] is None:
         given.pop()
     same = len(given) == len(line.function.parameters) and all(map(operator.is_, given, line.function.parameters))
-    return call.function if same and not isinstance(call.function, (Attribute, Prelude, Name)) else None
+    return call.function if same and isinstance(call.function, Value) else None
 
 
 def hints(nodes: Mapping[str, Node]) -> dict[str, str]:
@@ -174,6 +172,7 @@ def lambda_text(line: Def, printer: Printer) -> str | None:
         if (
             alone
             and not isinstance(call.function, Value)
+            and not (line.function.spelled_out and isinstance(call.function, Call))
             and all(arg is parameter for arg, parameter in zip(call.args, parameters, strict=True))
         ):
             return printer.text(call.function)

@@ -61,6 +61,22 @@ def cholesky(x: Inexact[Array, "*batch n n"], upper: bool = False) -> Inexact[Ar
     return jnp.conj(factor(x).mT) if upper else factor(x)
 
 
+def cholesky_failure(x: Inexact[Array, "*batch n n"], upper: bool = False) -> Int[Array, "*batch"]:
+    """torch.linalg.cholesky_ex's info: the order of the first leading minor that is not positive definite, 0 if all are."""
+    lower = jnp.tril(jnp.conj(x.mT) if upper else x)
+    whole = lower + jnp.conj(jnp.tril(lower, -1).mT)
+
+    def eliminate(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        rest, info = carry
+        pivot, column = rest[..., k, k].real, rest[..., :, k]
+        info = jnp.where((info == 0) & ~(pivot > 0), k + 1, info)
+        scaled = column / jnp.where(pivot == 0, 1, pivot)[..., None]
+        return rest - scaled[..., :, None] * jnp.conj(column)[..., None, :], info
+
+    start = lax.stop_gradient(whole), jnp.zeros(x.shape[:-2], jnp.int32)
+    return lax.fori_loop(0, x.shape[-1], eliminate, start)[1]
+
+
 def cholesky_solve(
     b: Inexact[Array, "*#batch n k"], factor: Inexact[Array, "*#batch n n"], upper: bool = False
 ) -> Inexact[Array, "*batch n k"]:

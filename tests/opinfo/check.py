@@ -27,23 +27,26 @@ TOGETHER = 32
 COMPILING = {"xla_backend_optimization_level": 0, "xla_allow_excess_precision": False}
 
 
-def check(op: OpInfo, dtype: str, calls: Sequence[Call] | None = None, most: int | None = None) -> Outcome:
-    """Every sample of an entry in a dtype (or those given), forward and where torch can differentiate it backward.
+def check(op: OpInfo, dtype: str, most: int | None = None) -> Outcome:
+    """Every sample of an entry in a dtype, forward and where torch can differentiate it backward.
 
-    most: how many samples to differentiate, evenly spread; all unless given.
+    most: how many samples to run, evenly spread; all unless given.
     """
     outcome = Outcome(entries.name(op), dtype)
     with mode(dtype):
-        runs = runnable(entries.samples(op, dtype) if calls is None else calls)
+        runs = runnable(spread(entries.samples(op, dtype), most))
         for start in range(0, len(runs), TOGETHER):
             _forward(op, runs[start : start + TOGETHER], outcome)
         if entries.differentiable(op, dtype):
-            calls = entries.samples(op, dtype, gradient=True)
-            step = max(1, len(calls) // most) if most else 1
-            runs = differentiable(calls[::step][:most])
+            runs = differentiable(spread(entries.samples(op, dtype, gradient=True), most))
             for start in range(0, len(runs), TOGETHER):
                 _backward(op, runs[start : start + TOGETHER], outcome)
     return outcome
+
+
+def spread(items: Sequence[Any], most: int | None) -> Sequence[Any]:
+    """At most so many items, evenly spread; all if most is None."""
+    return items if most is None else items[:: max(1, len(items) // most)][:most]
 
 
 @contextlib.contextmanager

@@ -94,10 +94,9 @@ def outcome(info: ModuleInfo, training: bool, most: int | None = None) -> Outcom
     """How the calls of an entry (at most so many, evenly spread) come out, as one `dtype` a mode: training or evaluation."""
     result = Outcome(info.name, MODES[training])
     found = calls(info, training)
-    step = max(1, len(found) // most) if most else 1
     wide = any(t.dtype == torch.float64 for c in found for t in torch.utils._pytree.tree_leaves(c.args) if _is(t))
     with check.mode("float64" if wide else "float32"):
-        for call in found[::step][:most]:
+        for call in check.spread(found, most):
             try:
                 problem = _problem(call)
             except Exception as error:

@@ -1,10 +1,11 @@
 """Arrays from sizes and numbers."""
 
+import jax
 import pytest
 import torch
 
 from op_table.registry import Unsupported
-from tests.ops.harness import lowered
+from tests.ops.harness import check, lowered
 from tests.ops.tables import check_table
 
 aten = torch.ops.aten
@@ -113,3 +114,15 @@ def test_windows(name):
             made(f"{name}_window.default", lambda: window(10, dtype=torch.float64)),
         ]
     )
+
+
+def test_counting_between_fractions_and_bools():
+    check(lambda: torch.arange(0.5, 4.7, dtype=torch.int64), op="aten.arange.start")
+    check(lambda: torch.arange(False, True, True, dtype=torch.int64), op="aten.arange.start_step")
+
+
+def test_floats_stay_narrow_in_64_bit_mode():
+    with jax.enable_x64(True):
+        check(lambda: torch.ones(3), op="aten.ones.default")
+        check(lambda: torch.eye(3), op="aten.eye.default")
+        check(lambda x: x.new_zeros(2), torch.ones(2), op="aten.new_zeros.default")

@@ -173,3 +173,15 @@ def test_ldl(dtype, hermitian):
     b = torch.randn(5, 2, dtype=dtype)
     solve = functools.partial(torch.linalg.ldl_solve, **options)
     check(solve, ld, pivots, b.expand(7, 5, 2), op="aten.linalg_ldl_solve.default", tolerance=1e-3)
+
+
+def test_cholesky_ex_tells_where_it_fails():
+    x = torch.stack([torch.eye(4), torch.eye(4), torch.eye(4)])
+    x[1, 2, 2], x[2, 0, 0] = -1, 0
+    x[0, 1, 0] = x[0, 0, 1] = 0.5
+    for upper in (False, True):
+        check(
+            lambda x: torch.linalg.cholesky_ex(x, upper=upper).info,  # noqa: B023
+            x,
+            op="aten.linalg_cholesky_ex.default",
+        )

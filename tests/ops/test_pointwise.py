@@ -1,8 +1,11 @@
 """Elementwise arithmetic, with edge values, promotion and every overload."""
 
+import jax
+import numpy as np
 import pytest
 import torch
 
+from op_table.prelude import branches
 from tests.ops.harness import check
 from tests.ops.tables import check_both, check_table
 
@@ -253,3 +256,34 @@ def test_nan_wins_in_maximum_and_minimum():
     y = torch.tensor([1.0])
     functions = {"maximum": torch.maximum, "minimum": torch.minimum, "fmax": torch.fmax, "fmin": torch.fmin}
     check_table([(f"aten.{n}.default", f, [EDGES, y]) for n, f in functions.items()])
+
+
+def test_complex_sign_and_logaddexp():
+    z = torch.randn(12, dtype=torch.complex64) * 3
+    z[0] = 0
+    check_table(
+        [
+            ("aten.sgn.default", lambda z: z.sgn(), [z]),
+            ("aten.logaddexp.default", lambda z, w: torch.logaddexp(z, w), [z, z.flip(0)]),
+        ]
+    )
+
+
+def test_gradient_of_complex_sign():
+    z = torch.tensor([1 + 2j, -3j, -2.0], requires_grad=True)
+    seed = torch.tensor([1 - 1j, 2j, 0.5 + 1j])
+    expected = torch.autograd.grad(z.sgn(), z, seed)[0].numpy()
+    _, pullback = jax.vjp(branches.complex_sign, z.detach().numpy())
+    np.testing.assert_allclose(np.conj(pullback(np.conj(seed.numpy()))[0]), expected, atol=1e-6)
+
+
+def test_decimals_of_half_precision_are_rounded_in_float32():
+    x = torch.linspace(-5, 5, 401)
+    check_table(
+        [
+            ("aten.round.decimals", lambda x: x.round(decimals=1), [x.half()]),
+            ("aten.round.decimals", lambda x: x.round(decimals=1), [x.bfloat16()]),
+            ("aten.round.decimals", lambda x: x.round(decimals=-1), [x.half() * 10]),
+        ],
+        tolerance=0.0,
+    )

@@ -165,3 +165,12 @@ def test_fractional_max_pool_without_a_batch():
         return F.fractional_max_pool2d(x, 2, 3, _random_samples=samples, return_indices=True)
 
     check(pool, image(2)[0], torch.rand(1, 3, 2), op="aten.fractional_max_pool2d.default")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": 1}, {"ceil_mode": True}, {"padding": 1, "count_include_pad": False}]
+)
+def test_average_pooling_of_integers_drops_the_rest(options):
+    x = torch.arange(-9, 9).reshape(1, 3, 6)
+    check(lambda x: F.avg_pool1d(x, 3, 2, **options), x, op="aten.avg_pool1d.default")
+    check(lambda x: F.avg_pool2d(x, 2, divisor_override=3), x, op="aten.avg_pool2d.default")

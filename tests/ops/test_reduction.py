@@ -191,3 +191,16 @@ def test_truth_of_complex_numbers():
             ("aten.any.default", torch.any, [imaginary[0, :1]]),
         ]
     )
+
+
+def test_sums_and_products_as_small_integers_and_bools():
+    bools = INTS > 2
+    check_table(
+        [
+            ("aten.sum.dim_IntList", lambda x: x.sum(1, dtype=torch.int8), [INTS]),
+            ("aten.sum.default", lambda x: x.sum(dtype=torch.int32), [INTS]),
+            ("aten.prod.dim_int", lambda x: x.prod(0, dtype=torch.uint8), [INTS]),
+            ("aten.sum.default", lambda x: x.sum(dtype=torch.bool), [bools]),
+            ("aten.prod.dim_int", lambda x: x.prod(0, dtype=torch.bool), [bools]),
+        ]
+    )

@@ -2,6 +2,7 @@
 
 import torch
 
+from tests.ops.harness import check
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -53,3 +54,8 @@ def test_diff():
             ("aten.diff.default", torch.diff, [INTS]),
         ]
     )
+
+
+def test_complex_logcumsumexp():
+    z = torch.randn(3, 5, dtype=torch.complex64) * 3
+    check(lambda z: z.logcumsumexp(1), z, op="aten.logcumsumexp.default", tolerance=1e-4)
