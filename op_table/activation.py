@@ -128,14 +128,14 @@ def _axis(x: Expr, dim: int) -> dict[str, int]:
 @lowers("aten.softmax.int", "aten.special_softmax.default")
 def softmax(x: Expr, dim: int, dtype=None) -> Expr:
     if x.ndim == 0:
-        return jnp.ones_like(cast(x, dtype))
+        return jax.nn.softmax(cast(x, dtype)[None])[0]  # 1, or NaN of what is not finite
     return jax.nn.softmax(cast(x, dtype), **_axis(x, dim))
 
 
 @lowers("aten.log_softmax.int", "aten.special_log_softmax.default")
 def log_softmax(x: Expr, dim: int, dtype=None) -> Expr:
     if x.ndim == 0:
-        return jnp.zeros_like(cast(x, dtype))
+        return jax.nn.log_softmax(cast(x, dtype)[None])[0]
     return jax.nn.log_softmax(cast(x, dtype), **_axis(x, dim))
 
 

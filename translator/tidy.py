@@ -47,7 +47,12 @@ def _gives_several(expr: Any) -> bool:
     function = expr.function
     while isinstance(function, Attribute):
         function = function.value
-    return isinstance(function, (Name, Prelude)) and isinstance(expr.aval, (tuple, list))
+    if not isinstance(function, (Name, Prelude)):
+        return False
+    try:
+        return isinstance(expr.aval, (tuple, list))
+    except Exception:  # a length is a name by now, as in jnp.arange(seq): what JAX makes of lengths alone is one array
+        return isinstance(function, Prelude)
 
 
 def _rank(expr: Any) -> int | None:

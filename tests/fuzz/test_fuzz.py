@@ -8,7 +8,7 @@ from tests.fuzz.strategies import programs
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     database=None,
     deadline=None,

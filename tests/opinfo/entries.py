@@ -62,7 +62,7 @@ def entries() -> dict[str, OpInfo]:
 
 
 def supports(op: OpInfo, dtype: str) -> bool:
-    return op.supports_dtype(getattr(torch, dtype), "cpu")
+    return dtype in DTYPES and op.supports_dtype(getattr(torch, dtype), "cpu")
 
 
 def differentiable(op: OpInfo, dtype: str) -> bool:

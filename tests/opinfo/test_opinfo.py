@@ -11,9 +11,9 @@ from tests.opinfo.check import check
 from tests.opinfo.outcome import CAPTURE, OK, WRONG, Outcome
 
 # One entry in so many is run in each dtype, with a few of its samples.
-EVERY = {"float32": 6, "float64": 40}
-ELSE = 24
-SAMPLES = 4
+EVERY = {"float32": 9, "float64": 60}
+ELSE = 36
+SAMPLES = 3
 
 
 def chosen(dtype: str) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.ops.harness import check
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -99,3 +100,10 @@ def test_softmax():
             ("aten.softmax.int", lambda x: torch.softmax(x, -1), [torch.full((2, 2), -INF)]),
         ]
     )
+
+
+@pytest.mark.parametrize("value", [2.0, float("inf"), float("nan")])
+def test_softmax_without_axes(value):
+    x = torch.tensor(value)
+    check(lambda x: torch.softmax(x, 0), x, op="aten.softmax.int")
+    check(lambda x: torch.log_softmax(x, 0), x, op="aten.log_softmax.int")
