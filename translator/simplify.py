@@ -196,12 +196,16 @@ def return_arrays(graph: Graph) -> None:
         if packet(leaf) not in ("item", "_local_scalar_dense"):
             return leaf
         x = leaf.args[0]
-        if not x.meta["val"].ndim:
-            return x
-        with graph.inserting_before(leaf):
-            scalar = graph.call_function(aten.reshape.default, (x, []))
-        scalar.meta = {**leaf.meta, "val": x.meta["val"].reshape(())}
-        return scalar
+        for op, argument, needed in (
+            (aten.reshape.default, [], bool(x.meta["val"].ndim)),
+            (aten.to.dtype, torch.float64, x.meta["val"].dtype in (torch.float16, torch.bfloat16)),  # Python's float
+        ):
+            if needed:
+                with graph.inserting_before(leaf):
+                    made = graph.call_function(op, (x, argument))
+                made.meta = {**leaf.meta, "val": op(x.meta["val"], argument)}
+                x = made
+        return x
 
     output.args = torch.fx.node.map_arg(output.args, array)
 

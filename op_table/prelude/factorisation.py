@@ -63,6 +63,8 @@ def cholesky(x: Inexact[Array, "*batch n n"], upper: bool = False) -> Inexact[Ar
 
 def cholesky_failure(x: Inexact[Array, "*batch n n"], upper: bool = False) -> Int[Array, "*batch"]:
     """torch.linalg.cholesky_ex's info: the order of the first leading minor that is not positive definite, 0 if all are."""
+    if x.size == 0:
+        return jnp.zeros(x.shape[:-2], jnp.int32)
     lower = jnp.tril(jnp.conj(x.mT) if upper else x)
     whole = lower + jnp.conj(jnp.tril(lower, -1).mT)
 

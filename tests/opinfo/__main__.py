@@ -54,7 +54,8 @@ def main(
                 console.print(f"{outcome.op} {outcome.dtype}: {surprise}", markup=False, highlight=False)
     ordered = [outcomes[task] for task in order]
     if page is not None:
-        page.write_text(table.markdown(ordered))
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(table.markdown(ordered, f"At most {most} samples of an entry were run." if most else ""))
     console.print(table.shares(ordered, dtypes.split(",")), markup=False)
     if any(known.surprises(outcome, whole=most is None) for outcome in ordered):
         raise typer.Exit(1)

@@ -88,7 +88,11 @@ def _forward(op: OpInfo, runs: Sequence[tuple[Call, Any]], outcome: Outcome) -> 
 
 
 def classified(error: Exception) -> tuple[str, str]:
-    kind = CAPTURE if isinstance(error, CaptureError) else REFUSED if isinstance(error, TranslationError) else CRASH
+    kind = REFUSED if isinstance(error, TranslationError) else CRASH
+    if (
+        isinstance(error, CaptureError) and error.__cause__ is not None
+    ):  # it is torch.export's, and not the translator's own
+        kind = CAPTURE
     text = str(error) if kind is not CRASH else f"{type(error).__name__}: {error}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return kind, " ".join(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.opinfo.entries import DIFFERENTIATED, DTYPES
 from tests.opinfo.known import rows
+from tests.opinfo.modules import MODES
 from tests.opinfo.outcome import CAPTURE, OK, Outcome
 
 INTRODUCTION = """# The ops that PyTorch's own test suite checks
@@ -19,18 +20,13 @@ cannot capture are left out. "not under jit" marks ops whose output has as many 
 """
 
 
-def markdown(outcomes: Sequence[Outcome]) -> str:
-    """The page: shares by dtype, a row an op, and the reasons for what is refused."""
+def markdown(outcomes: Sequence[Outcome], note: str = "") -> str:
+    """The page: shares by dtype, a row an op, and the reasons for what is refused. note: what the run left out."""
     by_key = {(outcome.op, outcome.dtype): outcome for outcome in outcomes}
-    dtypes = [dtype for dtype in DTYPES if any(outcome.dtype == dtype for outcome in outcomes)]
-    parts = [
-        INTRODUCTION,
-        shares(outcomes, dtypes),
-        "## Ops\n",
-        _ops(by_key, dtypes),
-        "## What is refused\n",
-        _reasons(),
-    ]
+    dtypes, modes = ([d for d in kinds if any(o.dtype == d for o in outcomes)] for kinds in (DTYPES, MODES))
+    parts = [INTRODUCTION, *([f"{note}\n"] if note else []), shares(outcomes, [*dtypes, *modes])]
+    parts += ["## Ops\n", _ops(by_key, dtypes), "## Modules\n", _ops(by_key, modes)]
+    parts += ["## What is refused\n", _reasons()]
     return "\n".join(parts)
 
 
