@@ -33,6 +33,7 @@ CASES = {
     "bincount_weighted": (lambda x: torch.bincount(x, x * 0.5), INTS),
     "repeat_interleave": (lambda x: torch.repeat_interleave(x), INTS),
     "repeat_interleave_of": (lambda x: torch.repeat_interleave(x + 1, x), INTS),
+    "of_what_was_written_to": (lambda x: torch.nonzero(x.clone().index_fill_(0, torch.tensor([1]), 0)), X),
     "then_a_layer_over_them": (lambda x: torch.softmax(x[x > 0], 0).cumsum(0), X),
 }
 

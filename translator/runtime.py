@@ -11,6 +11,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -73,7 +74,8 @@ class Runner:
         """The outputs by name. args and kwargs are torch's."""
         args, kwargs = self.arguments(args), self.arguments(dict(kwargs))
         with self.mode():
-            if not jit:
+            if not jit:  # numpy's arrays have no .at, and would compute in numpy
+                args, kwargs = jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs))
                 return emitted_leaves(self.model(*args, **kwargs))
             arrays, rest = eqx.partition(
                 (self.model, args, kwargs), lambda x: eqx.is_array(x) or isinstance(x, np.ndarray)
