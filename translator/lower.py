@@ -12,8 +12,6 @@ import numpy as np
 import sympy
 import torch
 from torch.fx import Node
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
-from torch.utils import _pytree as pytree
 
 from op_table import registry
 from op_table.dtypes import to_numpy
@@ -141,49 +139,43 @@ def _unbounded(constant: int) -> bool:
 
 
 def check(result: Any, node: Node, sizes: Sizes) -> None:
-    """Raise Unsupported unless result has the shapes and dtypes that FX recorded for node, at the example sizes."""
+    """Raise Unsupported unless result has the shapes and dtypes that FX recorded for node, at the example sizes.
+
+    What JAX cannot trace, because a length depends on values, is run on ones: then such lengths may be any, and what nothing
+    reads is passed over.
+    """
     recorded = node.meta["val"]
     expected = [recorded] if isinstance(recorded, torch.Tensor) else [r for r in recorded if r is not None]
-    if not isinstance(node.target, torch._ops.HigherOrderOperator) and _born(node):  # a loop might not end on ones
-        return _check_value_dependent(result, expected, node)
-    found = jax.tree.leaves(_abstract(result))
+    untraced = _makes_length(node)
+    found = jax.tree.leaves(_on_ones(result) if untraced else _abstract(result))
     if len(found) != len(expected):
         raise Unsupported(f"its rule gives {len(found)} outputs where torch gives {len(expected)}")
-    for aval, tensor in zip(found, expected, strict=True):
-        shape = tuple(
-            sizes.value(sympy.sympify(s.node.expr)) if isinstance(s, torch.SymInt) else s for s in tensor.shape
-        )
+    read = {user.args[1] for user in node.users if user.target is operator.getitem}
+    for place, (aval, tensor) in enumerate(zip(found, expected, strict=True)):
+        if untraced and len(expected) > 1 and place not in read:
+            continue
+        shape = [_length(size, sizes, untraced) for size in tensor.shape]
         dtype = canonical(to_numpy(tensor.dtype))
-        if tuple(aval.shape) != shape or canonical(aval.dtype) != dtype:
-            raise Unsupported(f"its rule gives {aval.dtype}{list(aval.shape)} where torch gives {dtype}{list(shape)}")
+        same = len(aval.shape) == len(shape) and all(n in ("?", m) for n, m in zip(shape, aval.shape, strict=True))
+        if not same or canonical(aval.dtype) != dtype:
+            shown = f"[{', '.join(map(str, shape))}]"
+            raise Unsupported(f"its rule gives {aval.dtype}{list(aval.shape)} where torch gives {dtype}{shown}")
 
 
-def _born(node: Node) -> bool:
-    """Whether a node's output has a length that no input has, and that depends on values."""
-    made = {s for t in _tensors(node.meta["val"]) for s in free_unbacked_symbols(t)}
-    return bool(made) and not made <= {
-        s for n in node.all_input_nodes for t in _tensors(n.meta.get("val")) for s in free_unbacked_symbols(t)
-    }
+def _makes_length(node: Node) -> bool:
+    """Whether an output of a node has a length that depends on values, and that no input has."""
+    # A loop might not end on ones.
+    return bool(node.meta.get("unbacked_bindings")) and not isinstance(node.target, torch._ops.HigherOrderOperator)
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+def _length(size: Any, sizes: Sizes, untraced: bool) -> int | str:
+    if not isinstance(size, torch.SymInt):
+        return size
+    return "?" if untraced else sizes.value(sympy.sympify(size.node.expr))
 
 
-def _check_value_dependent(result: Any, expected: list[torch.Tensor], node: Node) -> None:
-    """What JAX cannot trace is run, on ones: its dtypes, and its lengths as far as they are known, must be torch's."""
-    ones = {v.name: np.ones(v.hint, canonical(v.dtype)) for v in values(result)}
-    found = jax.tree.leaves(evaluate(result, {name: jax.numpy.asarray(array) for name, array in ones.items()}))
-    used = {user.args[1] for user in node.users if user.target is operator.getitem}
-    if len(found) != len(expected):
-        raise Unsupported(f"its rule gives {len(found)} outputs where torch gives {len(expected)}")
-    for place, (array, tensor) in enumerate(zip(found, expected, strict=True)):
-        fixed = all(n == m for n, m in zip(tensor.shape, array.shape, strict=False) if isinstance(n, int))
-        dtype = canonical(to_numpy(tensor.dtype))
-        unread = len(expected) > 1 and place not in used
-        if not unread and (array.ndim != tensor.ndim or canonical(array.dtype) != dtype or not fixed):
-            shape = [n if isinstance(n, int) else "?" for n in tensor.shape]
-            raise Unsupported(f"its rule gives {array.dtype}{list(array.shape)} where torch gives {dtype}{shape}")
+def _on_ones(result: Any) -> Any:
+    return evaluate(result, {v.name: jax.numpy.ones(v.hint, canonical(v.dtype)) for v in values(result)})
 
 
 def _abstract(result: Any) -> Any:

@@ -203,7 +203,8 @@ def return_arrays(graph: Graph) -> None:
             if needed:
                 with graph.inserting_before(leaf):
                     made = graph.call_function(op, (x, argument))
-                made.meta = {**leaf.meta, "val": op(x.meta["val"], argument)}
+                made.meta = {key: leaf.meta[key] for key in ("nn_module_stack", "stack_trace") if key in leaf.meta}
+                made.meta["val"] = op(x.meta["val"], argument)
                 x = made
         return x
 

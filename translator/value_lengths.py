@@ -7,12 +7,9 @@ with arrays of such lengths can be checked while it is lowered.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import sympy
-import torch
 from torch.fx import Node
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
 from translator.captured import Captured
@@ -27,24 +24,17 @@ def measured(captured: Captured) -> Captured:
 
 def _lengths(captured: Captured) -> dict[sympy.Symbol, int]:
     """Empty if there is no such length, or nothing to run the graph with."""
-    nodes = {node.name: node for node in captured.program.graph.nodes if node.op == "call_function" and unbacked(node)}
+    bindings = {node.name: found for node in captured.program.graph.nodes if (found := _bindings(node))}
     meta = any(tensor.is_meta for tensor in captured.tensors.values())
-    if not nodes or meta or not (captured.args or captured.kwargs):
+    if not bindings or meta or not (captured.args or captured.kwargs):
         return {}
-    _, values = Reference(captured, wide=False).run(captured.args, captured.kwargs, frozenset(nodes))
-    lengths: dict[sympy.Symbol, int] = {}
-    for name, node in nodes.items():
-        for fake, real in zip(_tensors(node.meta["val"]), _tensors(values[name]), strict=True):
-            for size, length in zip(fake.shape, real.shape, strict=False):  # an unread part may have none
-                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol and free_unbacked_symbols(size):
-                    lengths.setdefault(size.node.expr, length)
-    return lengths
+    _, values = Reference(captured, wide=False).run(captured.args, captured.kwargs, frozenset(bindings))
+    return {
+        symbol: pytree.key_get(values[name], path) for name, found in bindings.items() for symbol, path in found.items()
+    }
 
 
-def unbacked(node: Node) -> set[sympy.Symbol]:
-    """The symbols in the shapes of a node's arrays that stand for what depends on values."""
-    return {symbol for tensor in _tensors(node.meta.get("val")) for symbol in free_unbacked_symbols(tensor)}
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+def _bindings(node: Node) -> dict[sympy.Symbol, pytree.KeyPath]:
+    """Where in a node's value torch found each new length. A number that was taken out of a tensor is none."""
+    found = node.meta.get("unbacked_bindings") or {}
+    return {symbol: path for symbol, path in found.items() if path}
