@@ -57,6 +57,14 @@ def test_a_loop_splits_a_key_for_each_round(stack):
     assert "(training mode)" in stack.source and "key=jax.random.key(0)" in stack.source
 
 
+def test_a_class_within_a_list_splits_its_key_at_once_and_names_nothing_after_it():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+    module = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).train()
+    source = translator.translate(module, (torch.randn(2, 3, 8),)).source
+    assert "key1, key2, key3, key4 = jax.random.split(key, 4)" in source
+    assert "key = dropout" not in source
+
+
 def test_an_argument_called_key_makes_room(stack):
     assert "key_: Float" in stack.source and "*, key: PRNGKeyArray" in stack.source
 

@@ -165,7 +165,7 @@ class Bodies:
         """The body of one call of a class, its sizes resolved."""
         body = Body(module, call)
         self._fill(body, call, ())
-        body.statements, body.key = thread(body.statements, f"{call.path}({module.calls.index(call)})")
+        body.statements, body.key = thread(body.statements, f"{call.path}({module.calls.index(call)})", module.path)
         inside = {t.name for s in body.statements for t in s.targets if t is not None}
         own = f"{module.path}." if module.path else ""
         reads: dict[str, Value] = {}

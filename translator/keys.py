@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,60 +22,69 @@ class Key(Value):
         self.called = called
 
 
-def thread(statements: list[Statement], own: str) -> tuple[list[Statement], Key | None]:
+def thread(statements: list[Statement], own: str, path: str) -> tuple[list[Statement], Key | None]:
     """statements with a key for each random op and each call that takes one, and the key that they all come from.
 
     One use takes the key as it is; several are given theirs by one split. Where children of a list take keys, each use is
     preceded by `key, subkey = jax.random.split(key)`: the key goes on as a running value does, and a loop carries it.
-    own: a prefix for the names of values.
+    own: a prefix for the names of values. path: where in the tree the class is that the statements are of.
     """
     needs = [sum(isinstance(part, (RandomKey, Key)) for part in walk(s.expr)) for s in statements]
-    total = sum(needs)
-    if not total:
+    users = [statement for statement, need in zip(statements, needs, strict=True) if need]
+    if not users:
         return statements, None
     key = Key(f"{own}key", "key")
-    in_list = any(n and _in_list(s) for s, n in zip(statements, needs, strict=True))
+    if sum(needs) == 1:
+        _give(users[0], [key])
+        return statements, key
+    if any(_in_list(statement, path) for statement in users):
+        return _running(statements, needs, key, own, path), key
+    return _at_once(statements, needs, key, own), key
+
+
+def _at_once(statements: list[Statement], needs: list[int], key: Key, own: str) -> list[Statement]:
+    """Before the first use, `key1, key2 = jax.random.split(key)`."""
+    keys = [Key(f"{own}key{i}", f"key{i}") for i in range(1, sum(needs) + 1)]
+    first = next(position for position, need in enumerate(needs) if need)
+    split, feed = _split(statements[first], key, keys), iter(keys)
+    for statement, need in zip(statements, needs, strict=True):
+        _give(statement, list(itertools.islice(feed, need)))
+    return [*statements[:first], split, *statements[first:]]
+
+
+def _running(statements: list[Statement], needs: list[int], key: Key, own: str, path: str) -> list[Statement]:
+    """Before each use, `key, subkey = jax.random.split(key)`. The last takes the key itself, but for one that a loop may hold."""
+    last = max(position for position, need in enumerate(needs) if need)
     threaded: list[Statement] = []
-    if total == 1:
-        feed = iter([key])
-    elif not in_list:
-        keys = [Key(f"{own}key{i}", f"key{i}") for i in range(1, total + 1)]
-        feed = iter(keys)
-    latest, left = key, total
-    for count, (statement, need) in enumerate(zip(statements, needs, strict=True)):
-        left -= need
-        if need and in_list and not left and need == 1 and not _in_list(statement):
-            feed = iter([latest])
-        elif need and total > 1 and in_list:
-            after, *subkeys = targets = [
-                Key(f"{own}key{count}", "key"),
-                *(Key(f"{own}subkey{count}x{i}", "subkey") for i in range(need)),
-            ]
-            threaded.append(_split(statement, latest, targets))
-            latest, feed = after, iter(subkeys)
-        elif need and total > 1 and latest is key:
-            threaded.append(_split(statement, key, keys))
-            latest = keys[-1]
-        threaded.append(_given(statement, feed) if need else statement)
-    return threaded, key
+    for position, (statement, need) in enumerate(zip(statements, needs, strict=True)):
+        if position == last and need == 1 and not _in_list(statement, path):
+            _give(statement, [key])
+        elif need:
+            after = Key(f"{own}key{position}", "key")
+            subkeys = [Key(f"{own}subkey{position}x{i}", "subkey") for i in range(need)]
+            threaded.append(_split(statement, key, [after, *subkeys]))
+            _give(statement, subkeys)
+            key = after
+        threaded.append(statement)
+    return threaded
 
 
-def _in_list(statement: Statement) -> bool:
-    """Whether a statement calls a child in a list, or is the code of one."""
-    path = statement.call.path if statement.call is not None else statement.groups[-1] if statement.groups else ""
-    return any(part.isdecimal() for part in path.split("."))
+def _in_list(statement: Statement, path: str) -> bool:
+    """Whether a statement calls a child in a list of the class at path, or is the code of one."""
+    child = statement.call.path if statement.call is not None else statement.groups[-1] if statement.groups else path
+    return any(part.isdecimal() for part in child[len(path) :].split("."))
 
 
 def _split(before: Statement, key: Key, targets: Sequence[Key]) -> Statement:
-    from translator.body import Statement
-
+    """The statement that makes targets of key, in the place of the one before which it stands."""
     expr = Call(jax.random.split, (key,) if len(targets) == 2 else (key, len(targets)))
-    return Statement(tuple(targets), expr, groups=before.groups, frame=before.frame)
+    return type(before)(tuple(targets), expr, groups=before.groups, frame=before.frame)
 
 
-def _given(statement: Statement, keys: Iterator[Key]) -> Statement:
-    statement.expr = transform(statement.expr, lambda p: next(keys) if isinstance(p, (RandomKey, Key)) else p)
-    return statement
+def _give(statement: Statement, keys: Sequence[Key]) -> None:
+    """Put keys where the statement draws random numbers, or passes a key on."""
+    feed = iter(keys)
+    statement.expr = transform(statement.expr, lambda p: next(feed) if isinstance(p, (RandomKey, Key)) else p)
 
 
 def called(statements: Sequence[Statement]) -> dict[str, str]:

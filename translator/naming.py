@@ -9,6 +9,7 @@ from torch.fx import Node
 from op_table.expr import Attribute, Call, Function, Name, Operation, Prelude, Subscript, Value, values
 from translator import functions, provenance
 from translator.classes import Given
+from translator.keys import Key
 from translator.lines import Assign, Def, For, If, Line, reads, writes
 from translator.loops import ItemLeaf
 from translator.parameters import place
@@ -239,7 +240,9 @@ class Namer:
 
     def _dying(self, line: Line) -> list[str]:
         """The names of arrays that a line reads for the last time."""
-        arrays = [v for v in reads(line) if v.name in self.names and "__length" not in v.name]
+        arrays = [
+            v for v in reads(line) if v.name in self.names and "__length" not in v.name and not isinstance(v, Key)
+        ]
         arrays = [v for v in arrays if not isinstance(v, Function)]
         return [self.names[v.name] for v in arrays if self.last.get(v.name, 0) <= self.clock]
 
