@@ -9,7 +9,7 @@ import jax.dtypes
 import numpy as np
 
 from op_table.dtypes import is_array, is_float, written
-from op_table.expr import Expr, jnp
+from op_table.expr import Expr, Value, jnp
 
 
 def positive(dim: int, ndim: int) -> int:
@@ -50,6 +50,11 @@ def at(x: Expr, dim: int, index: Any, ndim: int | None = None) -> Expr:
     if dim >= 2 and after < dim:
         return x[(Ellipsis, index, *[full] * after)]
     return x[(*[full] * dim, index)]
+
+
+def same_shape(a: Value, b: Value) -> bool:
+    """Whether two arrays are known to have the same shape at all sizes."""
+    return a.ndim == b.ndim and all(m == n for m, n in zip(a.shape, b.shape, strict=True))
 
 
 def vector(x: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from op_table.axes import same_shape
 from op_table.dtypes import cast, is_complex, written
 from op_table.expr import Expr, Value, canonical, jnp, lax
 from op_table.registry import Unsupported, lowers
@@ -68,7 +69,7 @@ def view_as_complex(x: Expr) -> Expr:
 
 @lowers("aten.complex.default")
 def complex_(real: Value, imag: Value) -> Expr:
-    if len(real.shape) == len(imag.shape) and all(a == b for a, b in zip(real.shape, imag.shape, strict=True)):
+    if same_shape(real, imag):
         return lax.complex(real, imag)
     # real + 1j * imag would make NaN of an infinite imag.
     return lax.complex(real + jnp.zeros_like(imag), imag + jnp.zeros_like(real))

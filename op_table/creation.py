@@ -7,12 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from op_table.axes import number
-from op_table.dtypes import DEFAULT_FLOAT, cast, is_array, is_complex, is_float, is_integer, result_type, written
+from op_table.axes import number, same_shape
+from op_table.dtypes import (
+    DEFAULT_FLOAT,
+    INT64,
+    cast,
+    is_array,
+    is_complex,
+    is_float,
+    is_integer,
+    result_type,
+    written,
+)
 from op_table.expr import Expr, Size, Value, canonical, jnp
 from op_table.registry import Unsupported, lowers
-
-INT64 = np.dtype("int64")
 
 
 def dtype_given(dtype: np.dtype, default: np.dtype = DEFAULT_FLOAT) -> dict[str, Expr]:
@@ -131,8 +139,7 @@ def fill(x: Value, value: Any) -> Expr:
 @lowers("aten.copy.default")
 def copy(x: Value, src: Value, non_blocking: bool = False) -> Expr:
     """The functional form of `x.copy_(src)`: src as x would hold it."""
-    same = x.ndim == src.ndim and all(a == b for a, b in zip(x.shape, src.shape, strict=True))
-    return cast(src if same else jnp.broadcast_to(src, x.shape), x.dtype)
+    return cast(src if same_shape(x, src) else jnp.broadcast_to(src, x.shape), x.dtype)
 
 
 @lowers("aten.arange.default")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy
@@ -96,6 +97,8 @@ def result_type(*operands: object) -> np.dtype:
 
 
 DEFAULT_FLOAT = np.dtype("float32")
+INT64 = np.dtype("int64")
+INT = written(INT64)
 
 _SCALARS = {bool: torch.bool, int: torch.int64, float: torch.get_default_dtype(), complex: torch.complex64}
 
@@ -133,3 +136,11 @@ def is_array(x: object) -> bool:
 def inexact(x: Expr) -> Expr:
     """x as torch's functions of real numbers take it: integers and bools become the default float dtype."""
     return x if is_float(x.dtype) or is_complex(x.dtype) else cast(x, DEFAULT_FLOAT)
+
+
+def in_float32(function: Callable, *operands: Expr) -> Expr:
+    """function of operands in float32 where they are of half precision, rounded once at the end as torch does."""
+    dtype = result_type(*operands)
+    if dtype.itemsize > 2:
+        return function(*operands)
+    return cast(function(*(cast(x, DEFAULT_FLOAT) if is_array(x) else x for x in operands)), dtype)

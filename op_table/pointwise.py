@@ -11,6 +11,7 @@ from op_table.axes import number
 from op_table.dtypes import (
     DEFAULT_FLOAT,
     cast,
+    in_float32,
     inexact,
     is_array,
     is_complex,
@@ -117,14 +118,6 @@ BINARY = {
 }
 
 
-def in_float32(function: Callable, *operands: Expr) -> Expr:
-    """function of operands in float32 where they are of half precision, rounded once at the end as torch does."""
-    dtype = result_type(*operands)
-    if dtype.itemsize > 2:
-        return function(*operands)
-    return cast(function(*(cast(x, np.dtype("float32")) if is_array(x) else x for x in operands)), dtype)
-
-
 def _unary(function: Expr):
     return lambda x: function(x)
 
@@ -214,12 +207,12 @@ def frac(x: Expr) -> Expr:
 def round(x: Expr, *, decimals: int = 0) -> Expr:
     if not is_float(x.dtype):
         return x
-    # jnp.round(x, decimals) multiplies by an inexact 0.1 where torch divides by 10.
     if not decimals:
         return jnp.round(x)
-    wide = cast(x, DEFAULT_FLOAT) if x.dtype.itemsize < 4 else x
-    scaled = jnp.round(wide / 10**-decimals) if decimals < 0 else jnp.round(wide * 10**decimals)
-    return cast(scaled * 10**-decimals if decimals < 0 else scaled / 10**decimals, x.dtype)
+    # jnp.round(x, decimals) multiplies by an inexact 0.1 where torch divides by 10.
+    if decimals < 0:
+        return in_float32(lambda x: jnp.round(x / 10**-decimals) * 10**-decimals, x)
+    return in_float32(lambda x: jnp.round(x * 10**decimals) / 10**decimals, x)
 
 
 @lowers("aten.nan_to_num.default")

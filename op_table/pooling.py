@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from op_table.convolution import per_axis, short
-from op_table.dtypes import cast, is_float
+from op_table.dtypes import in_float32, is_float
 from op_table.expr import Attribute, Expr, eqx, jax, jnp, prelude, static
 from op_table.prelude import pooling as real
 from op_table.prelude import windows
@@ -74,7 +72,7 @@ def avg_pool(
         options["divisor"] = prelude(real.window_counts)(size, kernel, **strides, **padded, **modes)
     if not is_float(x.dtype):
         return prelude(real.integer_avg_pool)(x, kernel, **options)
-    return _in_float32(lambda x: prelude(real.avg_pool)(x, kernel, **options), x)
+    return in_float32(lambda x: prelude(real.avg_pool)(x, kernel, **options), x)
 
 
 @lowers(*_ops("adaptive_avg_pool"), "aten._adaptive_avg_pool2d.default", "aten._adaptive_avg_pool3d.default")
@@ -84,7 +82,9 @@ def adaptive_avg_pool(x: Expr, output_size) -> Expr:
         return x
     if all(static(n) and n == 1 for n in output_size):
         return jnp.mean(x, axis=axes, keepdims=True)
-    return _in_float32(lambda x: prelude(windows.adaptive_avg_pool)(x, tuple(output_size)), x)
+    if not is_float(x.dtype):
+        raise Unsupported(f"average pooling of {x.dtype}")
+    return in_float32(lambda x: prelude(windows.adaptive_avg_pool)(x, tuple(output_size)), x)
 
 
 @lowers(*_ops("adaptive_max_pool"))
@@ -106,15 +106,6 @@ def max_unpool3d(x: Expr, indices: Expr, output_size, stride, padding) -> Expr:
 @lowers("aten.max_pool2d_with_indices_backward.default")
 def max_pool_backward(grad: Expr, x: Expr, kernel_size, stride, padding, dilation, ceil_mode, indices: Expr) -> Expr:
     return prelude(real.put_at)(grad, indices, _size(x, 2), add=True)
-
-
-def _in_float32(pool, x: Expr) -> Expr:
-    """A sum over windows, accumulated in float32 where x is of half precision."""
-    if not is_float(x.dtype):
-        raise Unsupported(f"average pooling of {x.dtype}")
-    if x.dtype.itemsize > 2:
-        return pool(x)
-    return cast(pool(cast(x, np.dtype("float32"))), x.dtype)
 
 
 @lowers("aten.fractional_max_pool2d.default", "aten.fractional_max_pool3d.default")

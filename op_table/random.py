@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from op_table.creation import dtype_given
-from op_table.dtypes import DEFAULT_FLOAT, cast, is_array, is_complex, is_float, is_integer
+from op_table.dtypes import DEFAULT_FLOAT, INT64, cast, is_array, is_complex, is_float, is_integer
 from op_table.expr import Expr, RandomKey, Value, jax, jnp, lax
 from op_table.registry import Unsupported, lowers
-
-INT64 = np.dtype("int64")
 
 
 def uniform_between(size: Any, dtype: np.dtype, low: float = 0, high: float = 1) -> Expr:
@@ -149,19 +148,12 @@ def random_between(x: Value, low: int, high: int | None = None) -> Expr:
 def random(x: Value) -> Expr:
     """All integers that the dtype holds exactly, from 0 on."""
     if is_float(x.dtype):
-        high = 2 ** jax_mantissa(x.dtype) + 1
+        high = 2 ** (ml_dtypes.finfo(x.dtype).nmant + 1) + 1
     else:
         high = 2 if x.dtype.kind == "b" else np.iinfo(x.dtype).max
     if high > np.iinfo(np.int32).max:
         raise Unsupported(f"random integers up to {high} need int64, and without x64 JAX has int32 alone")
     return integers(x.shape, 0, high, x.dtype)
-
-
-def jax_mantissa(dtype: np.dtype) -> int:
-    """The bits of a floating dtype's significand, the hidden one included."""
-    import ml_dtypes
-
-    return ml_dtypes.finfo(dtype).nmant + 1
 
 
 @lowers("aten.randperm.default")

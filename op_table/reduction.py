@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from op_table.axes import given, number, reduced
-from op_table.dtypes import cast, inexact, is_complex, is_integer, written
+from op_table.dtypes import INT64, cast, inexact, is_complex, is_integer, written
 from op_table.expr import Expr, jax, jnp, prelude
 from op_table.prelude import norms, order
 from op_table.registry import Unsupported, lowers
-
-INT64 = np.dtype("int64")
 
 
 def over(x: Expr, dim: Any, keepdim: bool = False) -> dict[str, Any]:
@@ -31,18 +29,17 @@ def kept(dtype: np.dtype | None) -> dict[str, Expr]:
     return {"dtype": written(dtype)} if dtype is not None and is_integer(dtype) and dtype != INT64 else {}
 
 
-@lowers("aten.sum.default")
-def sum_all(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
-    if dtype == np.bool_:
-        return jnp.any(x)
-    return jnp.sum(widened(x, dtype), **kept(dtype))
+def _total(function: Expr, of_bools: Expr):
+    def rule(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
+        if dtype == np.bool_:
+            return of_bools(x, **over(x, dim, keepdim))
+        return function(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
+
+    return rule
 
 
-@lowers("aten.sum.dim_IntList")
-def sum_dim(x: Expr, dim: Any, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
-    if dtype == np.bool_:
-        return jnp.any(x, **over(x, dim, keepdim))
-    return jnp.sum(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
+lowers("aten.sum.default", "aten.sum.dim_IntList")(_total(jnp.sum, jnp.any))
+lowers("aten.prod.default", "aten.prod.dim_int")(_total(jnp.prod, jnp.all))
 
 
 @lowers("aten.nansum.default")
@@ -63,20 +60,6 @@ def mean_dim(x: Expr, dim: Any, keepdim: bool = False, *, dtype: np.dtype | None
 @lowers("aten.nanmean.default")
 def nanmean(x: Expr, dim: Any = None, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
     return jnp.nanmean(cast(x, dtype), **over(x, dim, keepdim))
-
-
-@lowers("aten.prod.default")
-def prod(x: Expr, *, dtype: np.dtype | None = None) -> Expr:
-    if dtype == np.bool_:
-        return jnp.all(x)
-    return jnp.prod(widened(x, dtype), **kept(dtype))
-
-
-@lowers("aten.prod.dim_int")
-def prod_dim(x: Expr, dim: int, keepdim: bool = False, *, dtype: np.dtype | None = None) -> Expr:
-    if dtype == np.bool_:
-        return jnp.all(x, **over(x, dim, keepdim))
-    return jnp.prod(widened(x, dtype), **over(x, dim, keepdim), **kept(dtype))
 
 
 @lowers("aten.max.default")

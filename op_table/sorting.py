@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from op_table.axes import at, given
-from op_table.dtypes import cast, is_float, promoted, written
+from op_table.dtypes import INT, cast, is_float, promoted
 from op_table.expr import Expr, canonical, jax, jnp, lax, prelude
 from op_table.prelude import order
 from op_table.registry import Unsupported, lowers
-
-INT = written(np.dtype("int64"))
 
 
 def _along(dim: int, ndim: int, descending: bool) -> dict[str, Any]:

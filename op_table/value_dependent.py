@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from op_table.axes import given
-from op_table.dtypes import cast, is_float, written
+from op_table.axes import given, same_shape
+from op_table.dtypes import INT, cast, is_float
 from op_table.expr import Expr, Value, jnp, prelude
 from op_table.prelude import order
 from op_table.registry import lowers
-
-INT = written(np.dtype("int64"))
 
 
 @lowers("aten.nonzero.default", "aten.argwhere.default")
@@ -34,7 +32,7 @@ def nonzero_numpy(x: Value) -> Any:
 
 @lowers("aten.masked_select.default")
 def masked_select(x: Value, mask: Value) -> Expr:
-    if len(x.shape) == len(mask.shape) and all(a == b for a, b in zip(x.shape, mask.shape, strict=True)):
+    if same_shape(x, mask):
         return x[mask] if x.ndim else x[None][mask[None]]
     shape = jnp.broadcast_shapes(x.shape, mask.shape)
     return jnp.broadcast_to(x, shape)[jnp.broadcast_to(mask, shape)]

@@ -75,7 +75,9 @@ class Runner:
         args, kwargs = self.arguments(args), self.arguments(dict(kwargs))
         with self.mode():
             if not jit:  # numpy's arrays have no .at, and would compute in numpy
-                args, kwargs = jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs))
+                args, kwargs = jax.tree.map(
+                    lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs)
+                )
                 return emitted_leaves(self.model(*args, **kwargs))
             arrays, rest = eqx.partition(
                 (self.model, args, kwargs), lambda x: eqx.is_array(x) or isinstance(x, np.ndarray)

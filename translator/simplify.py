@@ -178,7 +178,7 @@ def drop_repeats(graph: Graph) -> None:
     regions = scopes(graph)
     for node in list(graph.nodes):
         part = node.op == "call_function" and node.target is operator.getitem
-        if not part and (not packet(node) or torch.Tag.nondeterministic_seeded in node.target.tags):
+        if not part and (not packet(node) or _draws(node)):
             continue
         leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
         parts = tuple((type(leaf), str(leaf) if isinstance(leaf, (float, torch.SymInt)) else leaf) for leaf in leaves)
@@ -214,9 +214,13 @@ def return_arrays(graph: Graph) -> None:
 def drop_unread_draws(graph: Graph) -> None:
     """Take out random numbers that nothing reads, which torch keeps for what they do to its generator."""
     for node in reversed(list(graph.nodes)):
-        draws = packet(node) and torch.Tag.nondeterministic_seeded in node.target.tags
-        if draws and not node.users and not node.target._schema.is_mutable:
+        if packet(node) and _draws(node) and not node.users and not node.target._schema.is_mutable:
             graph.erase_node(node)
+
+
+def _draws(node: Node) -> bool:
+    """Whether an op draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in node.target.tags
 
 
 def drop_expands(graph: Graph) -> None:

@@ -31,18 +31,23 @@ def decompositions(graph: Graph) -> dict[OpOverload, Callable]:
     table = {aten.instance_norm.default: _instance_norm}
     _require_apart(graph)
     for node in graph.nodes:
-        if mutates(node) and node.args and isinstance(node.args[0], Node) and _through_windows(node.args[0]):
-            raise CaptureError(
-                f"{node.target} writes through unfold, which torch.export gets wrong: index what is written"
-            )
-        if mutates(node) and node.args and isinstance(node.args[0], Node) and _repeats_elements(node.args[0]):
-            raise CaptureError(
-                f"{node.target} writes to a tensor that shows an element of its memory more than once (an expanded one): "
-                "copy it with .clone() before"
-            )
-        if isinstance(node.target, OpOverload) and not mutates(node) and _aliases_unsaid(node):
+        if mutates(node):
+            if node.args and isinstance(node.args[0], Node):
+                _require_plain(node, node.args[0])
+        elif isinstance(node.target, OpOverload) and _aliases_unsaid(node):
             table[node.target] = functools.partial(_by_parts, node.target)
     return table
+
+
+def _require_plain(node: Node, written: Node) -> None:
+    """Raise CaptureError where what node writes to has elements that torch's functionalisation would get wrong."""
+    if _through_windows(written):
+        raise CaptureError(f"{node.target} writes through unfold, which torch.export gets wrong: index what is written")
+    if _repeats_elements(written):
+        raise CaptureError(
+            f"{node.target} writes to a tensor that shows an element of its memory more than once (an expanded one): "
+            "copy it with .clone() before"
+        )
 
 
 def _require_apart(graph: Graph) -> None:

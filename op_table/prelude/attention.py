@@ -26,21 +26,27 @@ def scaled_dot_product_attention(
     return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
 
 
+def attention_scores(
+    query: Float[Array, "*batch q d"],
+    key: Float[Array, "*batch k d"],
+    mask: Array | None = None,
+    scale: float | None = None,
+) -> Float[Array, "*batch q k"]:
+    """What scaled_dot_product_attention takes the softmax of."""
+    precision = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is None:
+        return scores
+    return jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
+
+
 def attention_logsumexp(
-    query: Float[Array, "*batch queries features"],
-    key: Float[Array, "*batch keys features"],
+    query: Float[Array, "*batch q d"],
+    key: Float[Array, "*batch k d"],
     mask: Array | None = None,
     *,
     scale: float | None = None,
-) -> Float[Array, "*batch queries"]:
+) -> Float[Array, "*batch q"]:
     """The logsumexp of the scores, which torch's fused kernels return beside their output."""
-    scores = jnp.einsum(
-        "...qf,...kf->...qk",
-        query,
-        key,
-        preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
-    )
-    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is not None:
-        scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-    return jax.nn.logsumexp(scores, axis=-1)
+    return jax.nn.logsumexp(attention_scores(query, key, mask, scale), axis=-1)

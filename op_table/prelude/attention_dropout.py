@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from op_table.prelude.attention import attention_scores
 from op_table.prelude.random import dropout
 from op_table.prelude.select import safe_softmax
 
@@ -18,10 +19,6 @@ def attention_with_dropout(
     scale: float | None = None,
 ) -> Float[Array, "*batch q v"]:
     """torch.nn.functional.scaled_dot_product_attention whose weights are zero with probability p."""
-    precision = jnp.promote_types(query.dtype, jnp.float32)
-    scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
-    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is not None:
-        scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-    weights = dropout(safe_softmax(scores, -1), p, random_key)
+    weights = safe_softmax(attention_scores(query, key, mask, scale), -1)
+    weights = dropout(weights, p, random_key)
     return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)

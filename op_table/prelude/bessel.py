@@ -299,31 +299,29 @@ def bessel_y1(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def modified_bessel_k0(x: Float[Array, "..."], scaled: bool = False) -> Float[Array, "..."]:
     """The modified Bessel function K0, times exp(x) if scaled. Source: Cephes k0.c, as in ATen/native/Math.h."""
-    near = x <= 2
-    at = jnp.where(near & (x > 0), x, 1)
+    at = jnp.where((x > 0) & (x <= 2), x, 1)
     inner = chebyshev_series(K0_A, at * at - 2)
     inner = inner - jnp.log(0.5 * at) * jax.scipy.special.i0(at)
-    far = jnp.where(near, 2, x)
-    outer = chebyshev_series(K0_B, 8 / far - 2) / jnp.sqrt(far)
-    if scaled:
-        inner = inner * jnp.exp(at)
-    else:
-        outer = outer * jnp.exp(-far)
-    found = jnp.where(near, inner, outer)
-    return jnp.where(x == 0, jnp.inf, jnp.where(x < 0, jnp.nan, found))
+    return joined_bessel_k(x, inner * jnp.exp(at) if scaled else inner, K0_B, scaled)
 
 
 def modified_bessel_k1(x: Float[Array, "..."], scaled: bool = False) -> Float[Array, "..."]:
     """The modified Bessel function K1, times exp(x) if scaled. Source: Cephes k1.c, as in ATen/native/Math.h."""
-    near = x <= 2
-    at = jnp.where(near & (x > 0), x, 1)
+    at = jnp.where((x > 0) & (x <= 2), x, 1)
     inner = chebyshev_series(K1_A, at * at - 2) / at
     inner = inner + jnp.log(0.5 * at) * jax.scipy.special.i1(at)
+    return joined_bessel_k(x, inner * jnp.exp(at) if scaled else inner, K1_B, scaled)
+
+
+def joined_bessel_k(
+    x: Float[Array, "..."],
+    inner: Float[Array, "..."],
+    coefficients: tuple[float, ...],
+    scaled: bool,
+) -> Float[Array, "..."]:
+    """inner up to 2, and beyond it a Chebyshev series of 8 / x: infinite at 0, and not defined below."""
+    near = x <= 2
     far = jnp.where(near, 2, x)
-    outer = chebyshev_series(K1_B, 8 / far - 2) / jnp.sqrt(far)
-    if scaled:
-        inner = inner * jnp.exp(at)
-    else:
-        outer = outer * jnp.exp(-far)
-    found = jnp.where(near, inner, outer)
+    outer = chebyshev_series(coefficients, 8 / far - 2) / jnp.sqrt(far)
+    found = jnp.where(near, inner, outer if scaled else outer * jnp.exp(-far))
     return jnp.where(x == 0, jnp.inf, jnp.where(x < 0, jnp.nan, found))

@@ -4,12 +4,29 @@ padding is what goes around them: an int, one an axis, or the pair (low, high) o
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
+
+
+def reduce_windows(
+    x: Shaped[Array, "*batch_and_size"],
+    start: Any,
+    function: Callable,
+    kernel: tuple[int, ...],
+    stride: int | tuple[int, ...],
+    padding: int | tuple,
+) -> Shaped[Array, "*batch_and_new_size"]:
+    """What function makes of start and each window over the last axes."""
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    strides = others + tuple(np.broadcast_to(stride, axes).tolist())
+    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+    return lax.reduce_window(x, start, function, others + tuple(kernel), strides, around)
 
 
 def max_pool(
@@ -20,16 +37,8 @@ def max_pool(
     padding: int | tuple = 0,
 ) -> Float[Array, "*batch_and_new_size"]:
     """torch.nn.functional.max_pool1d, 2d and 3d, without dilation."""
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    around = np.broadcast_to(padding, (2, axes)).T.tolist()
-    return lax.reduce_window(
-        x,
-        -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min,
-        lax.max,
-        others + tuple(kernel),
-        others + tuple(np.broadcast_to(stride, axes).tolist()),
-        [(0, 0) for _ in others] + around,
-    )
+    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+    return reduce_windows(x, least, lax.max, kernel, stride, padding)
 
 
 def avg_pool(
@@ -41,16 +50,7 @@ def avg_pool(
     divisor: int | Array | None = None,
 ) -> Float[Array, "*batch_and_new_size"]:
     """torch.nn.functional.avg_pool1d, 2d and 3d; divisor defaults to the size of the kernel."""
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    around = np.broadcast_to(padding, (2, axes)).T.tolist()
-    total = lax.reduce_window(
-        x,
-        0.0,
-        lax.add,
-        others + tuple(kernel),
-        others + tuple(np.broadcast_to(stride, axes).tolist()),
-        [(0, 0) for _ in others] + around,
-    )
+    total = reduce_windows(x, 0.0, lax.add, kernel, stride, padding)
     return total / (math.prod(kernel) if divisor is None else divisor)
 
 
@@ -63,15 +63,7 @@ def integer_avg_pool(
     divisor: int | Array | None = None,
 ) -> Int[Array, "*batch_and_new_size"]:
     """torch.nn.functional.avg_pool1d, 2d and 3d of integers: what is left of a division is dropped."""
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    total = lax.reduce_window(
-        x,
-        np.zeros((), x.dtype),
-        lax.add,
-        others + tuple(kernel),
-        others + tuple(np.broadcast_to(stride, axes).tolist()),
-        [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist(),
-    )
+    total = reduce_windows(x, np.zeros((), x.dtype), lax.add, kernel, stride, padding)
     count = jnp.asarray(math.prod(kernel) if divisor is None else divisor).astype(x.dtype)
     return lax.div(total, jnp.broadcast_to(count, total.shape))
 
