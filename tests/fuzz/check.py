@@ -13,16 +13,13 @@ import torch
 import translator
 from op_table.dtypes import to_numpy
 from op_table.expr import canonical
+from tests.compiling import COMPILING
 from tests.fuzz.band import bands
 from tests.fuzz.program import Program
 from tests.ops.harness import to_array
 from translator.errors import CaptureError, TranslationError, UnsupportedOps
 
 SAME, REFUSED, DIFFERENT, CRASHED, INVALID = "same", "refused", "different", "crashed", "invalid"
-
-
-# Compiling takes the most time, and is no part of what is checked. Between narrow ops XLA would keep more bits than they have.
-COMPILING = {"xla_backend_optimization_level": 0, "xla_allow_excess_precision": False}
 
 
 @dataclass(frozen=True)

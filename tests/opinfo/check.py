@@ -13,18 +13,17 @@ import torch
 from torch.testing._internal.opinfo.core import OpInfo
 
 import translator
+from tests.compiling import COMPILING
 from tests.opinfo import distance, entries, lowering, open_results, statistics
 from tests.opinfo.entries import Call, Calls
 from tests.opinfo.outcome import CAPTURE, CRASH, OK, REFUSED, WRONG, Outcome
 from translator import compare
 from translator.errors import CaptureError, TranslationError
+from translator.reference import widened
 from translator.trees import emitted_arguments, torch_leaves
 
 # So many samples are translated as one module: tracing, formatting and compiling one module each would take an hour more.
 TOGETHER = 32
-
-# Compiling takes the most time, and is no part of what is checked. Between narrow ops XLA would keep more bits than they have.
-COMPILING = {"xla_backend_optimization_level": 0, "xla_allow_excess_precision": False}
 
 
 def check(op: OpInfo, dtype: str, most: int | None = None) -> Outcome:
@@ -120,12 +119,6 @@ def truth(op: OpInfo, call: Call) -> Any:
     with contextlib.suppress(Exception):
         return call(*tensors)
     return None
-
-
-def widened(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_complex():
-        return tensor.to(torch.complex128)
-    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 # Gradients.

@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.opinfo.outcome import CAPTURE, OK, Outcome
 
 PATH = Path(__file__).with_name("known.csv")
-COLUMNS = ("op", "dtypes", "part", "outcome", "reason")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import translator
 from tests.opinfo import check, statistics
 from tests.opinfo.distance import gap
 from tests.opinfo.outcome import OK, WRONG, Outcome
-from translator.trees import emitted_arguments, emitted_leaves, torch_leaves
+from translator.reference import widened
+from translator.trees import emitted_arguments, emitted_leaves, map_tensors, torch_leaves
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ModuleCall:
         torch.manual_seed(0)
         if wide:
             module = copy.deepcopy(module).double()
-            args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, _double, (args, kwargs))
+            args, kwargs = map_tensors(widened, (args, kwargs))
         with torch.no_grad():
             return copy.deepcopy(module)(*args, **kwargs)  # a call may change its buffers
 
@@ -47,10 +48,6 @@ class ModuleCall:
         """One more of torch's results, with whatever random numbers are next."""
         with torch.no_grad():
             return copy.deepcopy(self.module)(*self.args, **self.kwargs)
-
-
-def _double(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 MODES = ("evaluation", "training")
@@ -94,7 +91,8 @@ def outcome(info: ModuleInfo, training: bool, most: int | None = None) -> Outcom
     """How the calls of an entry (at most so many, evenly spread) come out, as one `dtype` a mode: training or evaluation."""
     result = Outcome(info.name, MODES[training])
     found = calls(info, training)
-    wide = any(t.dtype == torch.float64 for c in found for t in torch.utils._pytree.tree_leaves(c.args) if _is(t))
+    leaves = torch.utils._pytree.tree_leaves([call.args for call in found])
+    wide = any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64 for leaf in leaves)
     with check.mode("float64" if wide else "float32"):
         for call in check.spread(found, most):
             try:
@@ -104,10 +102,6 @@ def outcome(info: ModuleInfo, training: bool, most: int | None = None) -> Outcom
                 continue
             result.add(WRONG, f"{call.description}: {problem}") if problem else result.add(OK)
     return result
-
-
-def _is(leaf: Any) -> bool:
-    return isinstance(leaf, torch.Tensor)
 
 
 def _problem(call: ModuleCall) -> str:
