@@ -8,8 +8,10 @@ from typing import Any
 import jax.dtypes
 import numpy as np
 
-from op_table.dtypes import is_array, is_float, written
+from op_table.dtypes import INT64, is_array, is_float, written
 from op_table.expr import Expr, Value, jnp
+
+INT64_LIMITS = np.iinfo(INT64)
 
 
 def positive(dim: int, ndim: int) -> int:
@@ -79,4 +81,7 @@ def number(value: Any, dtype: np.dtype) -> Any:
             for name in ("min", "max"):
                 if value == float(getattr(limits, name)):
                     return getattr(jnp.finfo(written(dtype)), name)
+    elif type(value) is int and value in (INT64_LIMITS.min, INT64_LIMITS.max):
+        # It stands for what no integer is below (or above): of JAX's integers, 32 bits wide without x64, the limit.
+        return getattr(jnp.iinfo(jnp.result_type(written(INT64))), "max" if value > 0 else "min")
     return value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from op_table.axes import number, same_shape
 from op_table.dtypes import (
@@ -17,10 +19,14 @@ from op_table.dtypes import (
     is_float,
     is_integer,
     result_type,
+    to_torch,
     written,
 )
 from op_table.expr import Expr, Size, Value, canonical, jnp
 from op_table.registry import Unsupported, lowers
+
+# With more numbers than these the emitted source would no longer read well.
+MOST_WRITTEN = 128
 
 
 def dtype_given(dtype: np.dtype, default: np.dtype = DEFAULT_FLOAT) -> dict[str, Expr]:
@@ -42,7 +48,7 @@ def plain(value: Any, dtype: np.dtype) -> Any:
     if dtype.kind == "b":
         return bool(value)
     if is_integer(dtype):
-        return int(value)
+        return number(int(value), dtype)
     return number(float(value) if isinstance(value, bool) else value, dtype)
 
 
@@ -177,20 +183,28 @@ def is_zero(value: Any) -> bool:
     "aten.linspace.default", "aten.linspace.Tensor_Tensor", "aten.linspace.Tensor_Scalar", "aten.linspace.Scalar_Tensor"
 )
 def linspace(start: Any, end: Any, steps: int, *, dtype: np.dtype | None = None) -> Expr:
-    return _spaced(jnp.linspace, start, end, steps, {}, dtype)
+    return _spaced(jnp.linspace, start, end, steps, {}, dtype, torch.linspace)
 
 
 @lowers(
     "aten.logspace.default", "aten.logspace.Tensor_Tensor", "aten.logspace.Tensor_Scalar", "aten.logspace.Scalar_Tensor"
 )
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: np.dtype | None = None) -> Expr:
-    return _spaced(jnp.logspace, start, end, steps, {} if base == 10.0 else {"base": base}, dtype)
+    return _spaced(jnp.logspace, start, end, steps, {} if base == 10.0 else {"base": base}, dtype, torch.logspace)
 
 
-def _spaced(function: Expr, start: Any, end: Any, steps: int, options: dict, dtype: np.dtype | None) -> Expr:
+def _spaced(
+    function: Expr, start: Any, end: Any, steps: int, options: dict, dtype: np.dtype | None, torch_function: Callable
+) -> Expr:
+    """torch cuts inexact steps to integers, and where it does depends on the width of its vector unit: of integers the numbers
+    themselves are written, as torch gives them.
+    """
     dtype = dtype or DEFAULT_FLOAT
     if not (is_float(dtype) or is_complex(dtype)):
-        raise Unsupported("evenly spaced integers, which torch rounds from inexact steps")
+        if any(is_array(v) or isinstance(v, Size) for v in (start, end, steps)) or steps > MOST_WRITTEN:
+            raise Unsupported("evenly spaced integers that depend on values, or many of them")
+        numbers = torch_function(start, end, steps, **options, dtype=to_torch(dtype)).tolist()
+        return jnp.array(numbers, dtype=written(dtype))
     wide = DEFAULT_FLOAT if dtype.itemsize < 4 else dtype
     start, end = (cast(v, wide) if is_array(v) else v for v in (start, end))
     return cast(function(start, end, steps, **options, **dtype_given(wide)), dtype)

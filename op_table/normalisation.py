@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from op_table.dtypes import cast, is_complex, is_float, written
+from op_table.dtypes import cast, is_float, written
 from op_table.expr import Expr, jnp, lax, prelude
 from op_table.prelude import normalisation as real
 from op_table.registry import Unsupported, lowers
@@ -35,8 +35,6 @@ def native_layer_norm(input: Expr, normalized_shape, weight, bias, eps) -> tuple
 
 @lowers("aten.rms_norm.default")
 def rms_norm(input: Expr, normalized_shape, weight=None, eps=None) -> Expr:
-    if is_complex(input.dtype):
-        raise Unsupported("rms_norm of complex numbers")
     return prelude(real.rms_norm)(input, len(normalized_shape), *_positional(weight), **_given(eps=eps))
 
 

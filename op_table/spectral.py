@@ -126,14 +126,17 @@ def stft(
     return_complex: bool | None = None,
     align_to_window: bool | None = None,
 ) -> Expr:
-    if is_complex(x.dtype) or (window is not None and is_complex(window.dtype)) or align_to_window:
-        raise Unsupported("stft of a complex signal, with a complex window, or aligned to the window")
+    if align_to_window:
+        raise Unsupported("stft aligned to the window")
     options = {"normalized": True} if normalized else {}
-    if onesided is False:
+    # Of what is real the other half of the spectrum says nothing new, and torch leaves it out unless asked.
+    real = not is_complex(x.dtype) and (window is None or not is_complex(window.dtype))
+    if not (real if onesided is None else onesided):
         options["onesided"] = False
     hop = n_fft // 4 if hop_length is None else hop_length
     spectrum = prelude(spectral.stft)(x, _window(window, n_fft, win_length), hop, **options)
-    return spectrum if return_complex else jnp.stack([spectrum.real, spectrum.imag], axis=-1)
+    as_complex = not real if return_complex is None else return_complex
+    return spectrum if as_complex else jnp.stack([spectrum.real, spectrum.imag], axis=-1)
 
 
 @lowers("aten.istft.default")
@@ -149,8 +152,8 @@ def istft(
     length: Any = None,
     return_complex: bool = False,
 ) -> Expr:
-    if return_complex or onesided is False or (window is not None and is_complex(window.dtype)):
-        raise Unsupported("istft of a two-sided spectrum, or to a complex signal")
     options = given(normalized=normalized, length=length) | ({} if center else {"center": False})
+    if return_complex:
+        options["onesided"] = False
     hop = n_fft // 4 if hop_length is None else hop_length
     return prelude(spectral.istft)(x, _window(window, n_fft, win_length), hop, **options)

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from op_table.creation import MOST_WRITTEN
 from op_table.dtypes import is_float, to_numpy, written
 from op_table.expr import Attribute, Expr, Name, canonical, jnp, np_
 from translator.affine import recognise
 from translator.errors import TranslationError
-
-# Above this many numbers the source would no longer read well.
-_WRITTEN_OUT = 128
 
 
 def short_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
@@ -55,7 +53,7 @@ def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None
     found = formula(tensor, dtype)
     if found is not None:
         return found, None
-    if tensor.numel() > _WRITTEN_OUT:
+    if tensor.numel() > MOST_WRITTEN:
         return Name("CONSTANTS")[name], tensor
     numbers = tensor.to(torch.float32) if dtype.name == "bfloat16" else tensor
     numbers = numbers.numpy()

@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 
 def layer_norm(
@@ -39,12 +39,12 @@ def layer_norm_statistics(
 
 
 def rms_norm(
-    x: Float[Array, "..."],
+    x: Inexact[Array, "..."],
     axes: int,
-    weight: Float[Array, "*shape"] | None = None,
+    weight: Inexact[Array, "*shape"] | None = None,
     *,
     eps: float | None = None,
-) -> Float[Array, "..."]:
+) -> Inexact[Array, "..."]:
     """torch.nn.functional.rms_norm over the last axes; eps defaults to that of the precision."""
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     eps = float(jnp.finfo(y.dtype).eps) if eps is None else eps

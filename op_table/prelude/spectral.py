@@ -1,12 +1,12 @@
 """Short-time Fourier transforms."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Inexact
 
 
 def stft(
-    x: Float[Array, "*batch time"],
-    window: Float[Array, " n"],
+    x: Inexact[Array, "*batch time"],
+    window: Inexact[Array, " n"],
     hop: int,
     *,
     normalized: bool = False,
@@ -21,20 +21,22 @@ def stft(
 
 def istft(
     x: Complex[Array, "*batch frequencies frames"],
-    window: Float[Array, " n"],
+    window: Inexact[Array, " n"],
     hop: int,
     *,
     center: bool = True,
     normalized: bool = False,
+    onesided: bool = True,
     length: int | None = None,
-) -> Float[Array, "*batch time"]:
-    """torch.istft: frames added up where they lie, over the square of the windows there."""
+) -> Inexact[Array, "*batch time"]:
+    """torch.istft: frames added up where they lie, over the square of the windows there. A two-sided signal is complex."""
     n = window.shape[0]
-    frames = jnp.fft.irfft(x.swapaxes(-1, -2), n, norm="ortho" if normalized else None) * window
+    transform = jnp.fft.irfft if onesided else jnp.fft.ifft
+    frames = transform(x.swapaxes(-1, -2), n, norm="ortho" if normalized else None) * window
     places = jnp.arange(frames.shape[-2])[:, None] * hop + jnp.arange(n)
     time = (frames.shape[-2] - 1) * hop + n
     signal = jnp.zeros((*frames.shape[:-2], time), frames.dtype).at[..., places].add(frames)
-    weight = jnp.zeros(time, frames.dtype).at[places].add(window**2)
+    weight = jnp.zeros(time, window.dtype).at[places].add(window**2)
     start = n // 2 if center else 0
     end = start + length if length is not None else time - start
     part = signal[..., start:end] / weight[start:end]

@@ -1,5 +1,6 @@
 """Arrays from sizes and numbers at their edges: every dtype and likeness, numbers without an end, no elements, dynamic sizes."""
 
+import numpy as np
 import pytest
 import sympy
 import torch
@@ -148,6 +149,33 @@ def test_spaced(dtype):
             ("aten.logspace.Tensor_Tensor", lambda a, b: torch.logspace(a, b, 5, dtype=dtype), [a, b]),
         ]
     )
+
+
+def test_spaced_integers_are_those_that_torch_makes():
+    """torch's vector unit decides where it cuts an inexact step."""
+    check_table(
+        [
+            ("aten.linspace.default", lambda x: torch.linspace(-3, 50, 33, dtype=torch.int64), [X]),
+            ("aten.logspace.default", lambda x: torch.logspace(0, 3, 29, base=2, dtype=torch.int32), [X]),
+        ]
+    )
+    with pytest.raises(Unsupported, match="evenly spaced integers"):
+        lowered(lambda a: torch.linspace(a, 9, 5, dtype=torch.int64), torch.tensor(1))
+
+
+def test_the_limits_of_int64_are_those_of_jax_integers():
+    """Masks are filled with them, as with what no integer is beyond."""
+    least, greatest = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
+    mask = INTS > 2
+    check_table(
+        [
+            ("aten.masked_fill.Scalar", lambda x, m: x.masked_fill(m, least).amax(0), [INTS, mask]),
+            ("aten.where.ScalarSelf", lambda x, m: torch.where(m, greatest, x).amin(0), [INTS, mask]),
+            ("aten.clamp.default", lambda x: x.clamp(least, 2), [INTS]),
+            ("aten.full.default", lambda x: torch.minimum(x, torch.full((2,), greatest)[0]), [INTS]),
+        ]
+    )
+    assert np.array_equal(lowered(lambda x: torch.full((2,), least), INTS)[0][0], [np.iinfo(np.int32).min] * 2)
 
 
 def test_matrices():

@@ -48,6 +48,7 @@ def test_rms_norm(shape, eps):
     small = IMAGE * 1e-3
     check_both(lambda x, w: F.rms_norm(x, shape, w, eps), small, torch.randn(shape), op="aten.rms_norm.default")
     check(lambda x: F.rms_norm(x, shape, None, eps), small, op="aten.rms_norm.default")
+    check(lambda x: F.rms_norm(x, shape, None, eps), torch.complex(small, small.sin()), op="aten.rms_norm.default")
 
 
 @pytest.mark.parametrize("groups", [1, 3, 6])

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from op_table.registry import Unsupported
-from tests.ops.harness import lowered
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -75,8 +73,19 @@ def test_short_time():
     )
 
 
-def test_two_sided_inverse_is_refused():
-    window = torch.hann_window(16)
-    spectrum = torch.stft(SIGNAL, 16, 4, window=window, onesided=False, return_complex=True)
-    with pytest.raises(Unsupported, match="two-sided"):
-        lowered(lambda x, w: torch.istft(x, 16, 4, window=w, onesided=False), spectrum, window)
+def test_short_time_of_complex_signals():
+    """A complex signal, or a complex window, has a spectrum with two sides."""
+    window, signal = torch.hann_window(16), torch.complex(SIGNAL, SIGNAL.flip(-1))
+    complex_window = torch.complex(window, window / 3)
+    spectrum = torch.stft(signal, 16, 4, window=window, return_complex=True)
+    stft, istft = "aten.stft.default", "aten.istft.default"
+    check_table(
+        [
+            (stft, lambda x, w: torch.stft(x, 16, 4, window=w, return_complex=True), [signal, window]),
+            (stft, lambda x, w: torch.stft(x, 16, 4, window=w, return_complex=False), [signal, window]),
+            (stft, lambda x, w: torch.stft(x, 16, 4, window=w, return_complex=True), [SIGNAL, complex_window]),
+            (istft, lambda x, w: torch.istft(x, 16, 4, window=w, onesided=False), [spectrum, window]),
+            (istft, lambda x, w: torch.istft(x, 16, 4, window=w, return_complex=True), [spectrum, window]),
+            (istft, lambda x, w: torch.istft(x, 16, 4, window=w, return_complex=True), [spectrum, complex_window]),
+        ]
+    )
