@@ -8,8 +8,10 @@ from typing import Any
 from op_table.expr import (
     Attribute,
     Call,
+    Conditional,
     Expr,
     Function,
+    Inference,
     Prelude,
     Size,
     Subscript,
@@ -32,6 +34,16 @@ def _together(parts: Any) -> Any:
 
 
 lowers("translator.gradients.stop_gradient")(lax.stop_gradient)
+lowers("translator.modes.choose")(lambda evaluation, training: Conditional(Inference(), evaluation, training))
+lowers("translator.state.read")(lambda state, buffer: state.get(buffer))
+
+
+@lowers("translator.state.write")
+def write_state(state: Expr, *held: Expr, training_alone: bool = False) -> Expr:
+    written = state
+    for buffer, value in zip(held[::2], held[1::2], strict=True):
+        written = written.set(buffer, value)
+    return Conditional(Inference(), state, written) if training_alone else written
 
 
 @lowers("translator.remat.checkpoint")

@@ -161,6 +161,17 @@ class Operation(Expr):
         self.symbol, self.operands = symbol, operands
 
 
+class Inference(Expr):
+    """The flag of the class whose code it is that says whether it is in evaluation mode: `self.inference`."""
+
+
+class Conditional(Expr):
+    """One of two expressions, as Python chooses while it runs: `then if test else otherwise`."""
+
+    def __init__(self, test: Any, then: Any, otherwise: Any):
+        self.test, self.then, self.otherwise = test, then, otherwise
+
+
 class Value(Expr):
     """An array that the emitted code has at hand: an argument, a local, a leaf of the module.
 
@@ -371,6 +382,8 @@ def children(expr: Any) -> tuple:
             return (expr.value, expr.index)
         case Operation():
             return expr.operands
+        case Conditional():
+            return (expr.test, expr.then, expr.otherwise)
         case tuple() | list():
             return tuple(expr)
         case dict():
@@ -393,6 +406,8 @@ def rebuild(expr: Any, new: tuple) -> Any:
             return Subscript(*new)
         case Operation():
             return Operation(expr.symbol, tuple(new))
+        case Conditional():
+            return Conditional(*new)
         case list():
             return list(new)
         case tuple():
@@ -478,6 +493,10 @@ def evaluate(expr: Any, arrays: Mapping[Any, Any] | Callable[[Value], Any], size
                 return part.function
             case RandomKey():
                 return _jax.random.key(0)  # for shapes and dtypes: the emitted code is given a key
+            case Inference():
+                return False  # for shapes and dtypes, which are the same in both modes
+            case Conditional():
+                return run(part.then) if run(part.test) else run(part.otherwise)
             case Attribute():
                 return getattr(run(part.value), part.attribute)
             case Call():

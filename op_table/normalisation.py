@@ -92,6 +92,12 @@ def native_batch_norm(input: Expr, weight, bias, running_mean, running_var, trai
     return native_batch_norm_of_batch(input, weight, bias, training, momentum, eps)
 
 
+@lowers("translator.statistics.batch_norm")
+def batch_norm_training(input: Expr, running_mean, running_var, weight, bias, momentum, eps) -> Expr:
+    given = _positional(weight, bias)
+    return prelude(real.batch_norm_training)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
+
+
 @lowers("aten._native_batch_norm_legit_functional.default")
 def native_batch_norm_functional(
     input: Expr, weight, bias, running_mean, running_var, training, momentum, eps
@@ -99,7 +105,7 @@ def native_batch_norm_functional(
     """The new running statistics are results of their own."""
     if training:
         given = _positional(weight, bias)
-        return prelude(real.batch_norm_training)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
+        return prelude(real.native_batch_norm)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
     normalised = native_batch_norm_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
     return *normalised, running_mean, running_var
 

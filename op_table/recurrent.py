@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from op_table.expr import Expr, prelude
+from op_table.expr import Expr, RandomKey, prelude
 from op_table.prelude import recurrent as real
 from op_table.registry import Unsupported, lowers
 
@@ -19,11 +19,13 @@ NETWORKS = {"lstm": real.lstm, "gru": real.gru, "rnn_tanh": real.rnn_tanh, "rnn_
 
 def _network(name: str) -> Callable:
     def lower(input: Expr, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first) -> Expr:
-        if dropout and train and num_layers > 1:
-            raise Unsupported(f"{name} with dropout in training mode: only evaluation is translated")
         options = {"bidirectional": bidirectional, "batch_first": batch_first}
         given = {option: True for option, value in options.items() if value}
         weights = _by_direction(list(params), has_biases, num_layers * (2 if bidirectional else 1))
+        if dropout > 0 and train and num_layers > 1:
+            state = tuple(hx) if name == "lstm" else (hx,)
+            step, network = prelude(STEPS[name]), prelude(real.recurrent_with_dropout)
+            return network(step, input, state, weights, dropout, RandomKey(), **given)
         state = tuple(hx) if name == "lstm" else hx
         return prelude(NETWORKS[name])(input, state, weights, **given)
 

@@ -16,7 +16,7 @@ from translator.errors import BindingError
 
 def bound(state=None):
     module, _ = handwritten.net()
-    model = binding.bind(binding.instantiate(handwritten.source()), state or module.state_dict())
+    model, _ = binding.bind(binding.instantiate(handwritten.source()), state or module.state_dict())
     return module, model
 
 

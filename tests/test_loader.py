@@ -118,7 +118,7 @@ def test_a_sequential_root_drops_its_field_from_the_names():
     """
     emitted = binding.instantiate("\n".join(imports) + textwrap.dedent(root) + loader)
     state = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)).state_dict()
-    model = binding.bind(emitted, state)
+    model, _ = binding.bind(emitted, state)
     assert {n: t.tolist() for n, t in binding.state_dict(model).items()} == {n: t.tolist() for n, t in state.items()}
 
 

@@ -13,13 +13,15 @@ from op_table.dtypes import is_complex, is_float
 from op_table.expr import Size, Value
 from translator.body import Body, SizeValue
 from translator.classes import Definition, Given
+from translator.state import State
 
 if TYPE_CHECKING:
     from translator.codegen import File
 
 
-# The parameter of what draws random numbers.
+# The parameter of what draws random numbers, and the type of a state.
 KEY = "key: PRNGKeyArray"
+STATE = "eqx.nn.State"
 
 
 def array_type(dtype: np.dtype) -> str:
@@ -78,6 +80,8 @@ class Signature:
 def shaped(dims: Dimensions, values: list[Value]) -> str:
     """The annotation of one array, given the value that it is in each instance: lengths that differ are left open."""
     first = values[0]
+    if isinstance(first, State):
+        return STATE
     axes = []
     for axis in range(first.ndim):
         texts = {dims.text(value.shape[axis]) if value.ndim == first.ndim else "_" for value in values}
@@ -171,7 +175,9 @@ def module_docstring(file: File) -> str:
         f"{name}: {_inner(shaped(file.dims, [value]), value)}"
         for name, value in zip(file.outputs.input_names, definition.body.inputs, strict=False)
     )
-    called = [*file.outputs.call_names, *(["key=jax.random.key(0)"] if definition.body.key is not None else [])]
+    stateful = file.outputs.state is not None
+    called = [*file.outputs.call_names, *(["state=state"] if stateful else [])]
+    called += ["key=jax.random.key(0)"] if definition.body.key is not None else []
     results = file.outputs.described(file, lambda value: _inner(shaped(file.dims, [value]), value))
     module = file.program.bodies.captured.module
     training = module is not None and any(child.training for child in module.modules())
@@ -184,8 +190,8 @@ def module_docstring(file: File) -> str:
         *textwrap.wrap(arguments, 96),
         *textwrap.wrap(f"->  {results}", 94, initial_indent="    ", subsequent_indent="        "),
         "",
-        '    model = load("model.safetensors")',
-        f"    outputs = {model}({', '.join(called)})",
+        f'    model{", state" if stateful else ""} = load("model.safetensors")',
+        f"    outputs{', state' if stateful else ''} = {model}({', '.join(called)})",
     ]
     if untraced:
         lines += ["", "Not for jax.jit: the lengths of some arrays depend on values."]

@@ -36,3 +36,9 @@ def to_tensor(array: Any) -> torch.Tensor:
     if dtype in _BITS:
         return torch.from_numpy(array.view(np.dtype(str(_BITS[dtype]).removeprefix("torch.")))).view(dtype)
     return torch.from_numpy(array)
+
+
+def memory_of(value: Any) -> int | None:
+    """What identifies the memory that a strided tensor lies in; None for anything else."""
+    strided = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return value.untyped_storage()._cdata if strided else None

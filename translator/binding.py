@@ -65,8 +65,11 @@ def instantiate(source: str, constants: Mapping[str, torch.Tensor] | None = None
     return module
 
 
-def bind(module: ModuleType, state: Mapping[str, torch.Tensor]) -> eqx.Module:
-    """The emitted root class filled with state. Raises BindingError that lists everything that does not fit."""
+def bind(module: ModuleType, state: Mapping[str, torch.Tensor]) -> tuple[eqx.Module, eqx.nn.State | None]:
+    """The emitted root class filled with state, and the first state of its mutated buffers, None where it has none.
+
+    Raises BindingError that lists everything that does not fit.
+    """
     arrays, problems = {}, []
     for name, tensor in state.items():
         try:
@@ -76,30 +79,41 @@ def bind(module: ModuleType, state: Mapping[str, torch.Tensor]) -> eqx.Module:
     if problems:
         raise BindingError(problems)
     try:
-        model = module.bind(arrays)
+        bound = module.bind(arrays)
     except ValueError as error:
         raise BindingError(str(error).splitlines()) from error
-    _origins[type(model)] = _origin(model, state, getattr(module, "TIED", {}))
-    return model
+    model, buffers = bound if isinstance(bound, tuple) else (bound, None)
+    _origins[type(model)] = _origin(model, buffers, state, getattr(module, "TIED", {}))
+    return model, buffers
 
 
-def _origin(model: eqx.Module, state: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> Origin:
-    leaves = {name for name, _ in named_leaves(model, state)}
+def _origin(
+    model: eqx.Module, buffers: eqx.nn.State | None, state: Mapping[str, torch.Tensor], tied: Mapping[str, str]
+) -> Origin:
+    leaves = {name for name, _ in named_leaves(model, state, buffers)}
     specs = {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
     leftover = {n: t.detach() for n, t in state.items() if n not in leaves and n not in tied}
     return Origin(specs, leftover, dict(tied))
 
 
-def named_leaves(model: eqx.Module, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The array leaves of an emitted model under their torch names, in the tree's order.
+def named_leaves(
+    model: eqx.Module, known: Mapping[str, Any], buffers: eqx.nn.State | None = None
+) -> Iterator[tuple[str, Any]]:
+    """The array leaves of an emitted model, and what buffers hold, under their torch names, in the tree's order.
 
-    known: the names that torch has. A root that is itself a Sequential keeps its children in a field of its own, `layers`,
+    known: the names that torch has. buffers: the state of those that forward writes to. A root that is itself a Sequential keeps its children in a field of its own, `layers`,
     which is not part of them.
     """
-    for where, leaf in jax.tree_util.tree_leaves_with_path(model):
+    for where, leaf in jax.tree_util.tree_leaves_with_path(model, is_leaf=_is_index):
+        if _is_index(leaf):
+            leaf = buffers.get(leaf) if buffers is not None else None
         if eqx.is_array(leaf) or hasattr(leaf, "__array__"):
             name = jax.tree_util.keystr(where, simple=True, separator=".")
             yield name if name in known else _within(name, known), leaf
+
+
+def _is_index(leaf: Any) -> bool:
+    return isinstance(leaf, eqx.nn.StateIndex)
 
 
 def _within(name: str, known: Mapping[str, Any]) -> str:
@@ -107,17 +121,20 @@ def _within(name: str, known: Mapping[str, Any]) -> str:
     return inner if inner in known else name
 
 
-def state_dict(model: eqx.Module) -> dict[str, torch.Tensor]:
+def state_dict(model: eqx.Module, state: eqx.nn.State | None = None) -> dict[str, torch.Tensor]:
     """The torch state dict of an emitted model, for `load_state_dict(strict=True)` on the module that it was translated from.
 
+    state: the present state of a model that has one, whose buffers are among the tensors.
     Every torch name is there, in torch's shape and dtype (a leaf that is wider by now keeps its own): tied names share one
     tensor, and tensors that the emitted module does not use are the original ones, which the translation keeps, or which
     the weights beside a saved model.py hold. Raises BindingError listing the names that cannot be given.
     """
-    origin = _origins.get(type(model)) or _saved_origin(model)
-    state = dict(origin.leftover)
+    if state is None and any(map(_is_index, jax.tree.leaves(model, is_leaf=_is_index))):
+        raise BindingError(["the model's buffers are in its state: state_dict(model, state)"])
+    origin = _origins.get(type(model)) or _saved_origin(model, state)
+    found = dict(origin.leftover)
     targets = {**origin.specs, **dict.fromkeys(origin.tied.values())}
-    for name, leaf in named_leaves(model, targets):
+    for name, leaf in named_leaves(model, targets, state):
         tensor = to_tensor(leaf)
         source = next((n for n in (name, *_aliases(name, origin.tied)) if n in origin.specs), None)
         if source is not None:
@@ -125,18 +142,18 @@ def state_dict(model: eqx.Module) -> dict[str, torch.Tensor]:
             if tensor.numel() != shape.numel():
                 raise BindingError([f"{name} has shape {tuple(tensor.shape)}, where torch has {tuple(shape)}"])
             tensor = tensor.reshape(shape).to(torch.promote_types(tensor.dtype, dtype))
-        state |= dict.fromkeys((name, *_aliases(name, origin.tied)), tensor)
-    missing = [name for name in origin.specs if name not in state]
+        found |= dict.fromkeys((name, *_aliases(name, origin.tied)), tensor)
+    missing = [name for name in origin.specs if name not in found]
     if missing:
         raise BindingError([f"{name} is not in the model" for name in missing])
-    return {name: state[name] for name in origin.specs}
+    return {name: found[name] for name in origin.specs}
 
 
 def _aliases(leaf: str, tied: Mapping[str, str]) -> list[str]:
     return [alias for alias, target in tied.items() if target == leaf]
 
 
-def _saved_origin(model: eqx.Module) -> Origin:
+def _saved_origin(model: eqx.Module, buffers: eqx.nn.State | None) -> Origin:
     """The origin of a model that a saved model.py loaded: its weights lie beside it, each shared tensor once."""
     namespace = _namespace(type(model))
     folder = Path(namespace.get("__file__") or ".").parent
@@ -151,7 +168,7 @@ def _saved_origin(model: eqx.Module) -> Origin:
                 *names,
             ]
         ) from error
-    origin = _origin(model, saved, tied)
+    origin = _origin(model, buffers, saved, tied)
     specs = dict(origin.specs)
     for alias, leaf in tied.items():
         sharing = next((name for name in (leaf, alias, *_aliases(leaf, tied)) if name in saved), None)

@@ -47,6 +47,7 @@ from translator.modules import CLASS, INLINE, LAYER, Module
 from translator.parameters import parameter, returned_order
 from translator.regions import argument, closes, is_control_flow, opens
 from translator.sizes import SizeValue, SizeWriter
+from translator.state import State, is_state, placeholder
 
 
 class Leaf(Value):
@@ -114,7 +115,8 @@ class Bodies:
     def constant_names(self) -> dict[str, str]:
         """What the source calls each tensor that no checkpoint carries."""
         tensors, persistent = self.captured.tensors, self.captured.persistent
-        fixed = [t for t in self.captured.targets.values() if t not in persistent and t in tensors]
+        leaves = persistent | set(self.captured.mutated)
+        fixed = [t for t in self.captured.targets.values() if t not in leaves and t in tensors]
         return short_names({target: tensors[target] for target in fixed})
 
     @functools.cached_property
@@ -145,7 +147,9 @@ class Bodies:
             return self.sizes.read(node.meta["val"])
         if node.name not in self.values:
             target = self.captured.targets.get(node.name)
-            if target is not None and target in self.captured.persistent:
+            if is_state(node):
+                self.values[node.name] = State(node.name)
+            elif target is not None and (target in self.captured.persistent or target in self.captured.mutated):
                 value = node.meta["val"]
                 shaped = operand_value(node, self.sizes)
                 self.values[node.name] = Leaf(target, tuple(value.shape), shaped.dtype, node.name)
@@ -229,7 +233,10 @@ class Bodies:
         from translator.capture import user_inputs
 
         nodes = user_inputs(self.captured.graph, self.captured.program)
-        return [n for n in nodes if isinstance(n.meta.get("val"), torch.Tensor)]
+        state = placeholder(self.captured.graph)
+        return [n for n in nodes if isinstance(n.meta.get("val"), torch.Tensor)] + (
+            [state] if state is not None else []
+        )
 
     def is_own(self, value: Value, prefix: str) -> bool:
         """Whether a value is a leaf (or module) of the tree below prefix."""

@@ -12,6 +12,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
@@ -22,20 +23,26 @@ from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
 from translator import (
+    averages,
     fake_kernels,
     generated,
     guards,
+    modes,
     pytrees,
     recurrent_shapes,
     regions,
     remat,
     stack_traces,
+    statistics,
     whole_ops,
+)
+from translator import (
+    state as state_of,
 )
 from translator.autocast import Autocast
 from translator.captured import Captured
-from translator.errors import CaptureError
-from translator.functionalise import Undecided, replace_in_place
+from translator.errors import CaptureError, Undecided
+from translator.functionalise import replace_in_place
 from translator.gradients import keep_needed, stopped
 from translator.logs import quiet
 from translator.parameters import recorded
@@ -58,49 +65,141 @@ def capture(
     Raises CaptureError with what in the module stands in the way.
     """
     started = time.perf_counter()
+    args, kwargs = tuple(args), dict(kwargs or {})
     notes: list[str] = []
     if isinstance(module, ExportedProgram):
         program, source = module, None
         if not args and not kwargs and program.example_inputs:
             args, kwargs = program.example_inputs
+        evaluation = None
     else:
-        program, source = _export(module, tuple(args), dict(kwargs or {}), dynamic_shapes, notes), module
+        program, source = _export(module, args, kwargs, dynamic_shapes, notes), module
+        evaluation = _evaluation(module, args, kwargs, dynamic_shapes, notes)
     seconds = time.perf_counter() - started
-    try:
-        graph = regions.expand(_functional_graph(program.graph, program.graph_module), _functional_graph)
-    except Undecided:
-        program = _functionalised(program)
-        graph = regions.expand(_prepared_graph(program.graph, program.graph_module), _prepared_graph)
-        _refuse_mutation(program, notes)
-    specs = program.graph_signature.input_specs
-    targets = {s.arg.name: s.target for s in specs if s.kind is not InputKind.USER_INPUT and s.target}
-    constants = regions.lift_constants(graph)
-    targets |= {name: name for name in constants}
+    traced = _traced(program)
+    merged = _in_both_modes(traced, evaluation, notes) if evaluation is not None else None
+    if merged is None:
+        traced, evaluation = _traced(program), None
+        _thread(traced, traced.mutated)
+    else:
+        traced = merged
+    graph, program, targets = traced.graph, traced.program, traced.targets
+    notes += traced.notes
     remat.wrap(graph, targets.keys())
-    tensors = {**constants, **program.constants, **program.state_dict}
+    specs = program.graph_signature.input_specs
+    tensors = {**traced.constants, **program.constants, **program.state_dict}
     state = dict(source.state_dict(keep_vars=True)) if source is not None else dict(program.state_dict)
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
     non_persistent = {s.target for s in specs if s.kind is InputKind.BUFFER and not s.persistent}
     kinds = (InputKind.PARAMETER, InputKind.USER_INPUT)
     keep_needed(graph, {s.arg.name for s in specs if s.kind in kinds})
-    hints = _hints(graph, args, kwargs or {}, program)
-    notes += _fixed_axes(program, args, kwargs or {}, hints, dynamic_shapes)
+    hints = _hints(graph, args, kwargs, program)
+    notes += _fixed_axes(program, args, kwargs, hints, dynamic_shapes)
+    conditions = guards.conditions(program, user_inputs(graph, program), hints)
+    if evaluation is not None:
+        conditions += guards.conditions(evaluation, user_inputs(graph, program), hints)
     return Captured(
         graph=graph,
         program=program,
+        evaluation=evaluation,
         args=tuple(args),
-        kwargs=dict(kwargs or {}),
+        kwargs=dict(kwargs),
         state=state,
         targets=targets,
         tensors=tensors,
         persistent=frozenset(state) - non_persistent,
+        mutated=traced.mutated,
         hints=hints,
         module=source,
         class_name=type(source).__name__ if source is not None else "Model",
-        conditions=guards.conditions(program, user_inputs(graph, program), hints),
+        conditions=tuple(dict.fromkeys(conditions)),
         notes=tuple(notes),
         seconds=seconds,
     )
+
+
+@dataclass
+class _Traced:
+    """A program as a functional graph. finals: what each buffer that it writes to holds in the end. targets: see Captured.
+
+    constants: the tensors that no program carries, which control flow or evaluation brought in. notes: for the user.
+    """
+
+    program: ExportedProgram
+    graph: Graph
+    finals: dict[Node, Node]
+    targets: dict[str, str]
+    constants: dict[str, torch.Tensor]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mutated = tuple(self.targets[buffer.name] for buffer in self.finals)
+
+    def loose(self) -> dict[str, torch.Tensor]:
+        """The tensors of the placeholders that are no parameters, buffers or inputs."""
+        known = {**self.program.constants, **self.constants}
+        specs = self.program.graph_signature.input_specs
+        held = {s.arg.name for s in specs if s.kind in (InputKind.PARAMETER, InputKind.BUFFER)}
+        return {name: known[t] for name, t in self.targets.items() if name not in held and t in known}
+
+
+def _traced(program: ExportedProgram) -> _Traced:
+    notes: list[str] = []
+    try:
+        graph, finals = _functional(program)
+    except Undecided:
+        program = _functionalised(program)
+        graph = regions.expand(_prepared_graph(program.graph, program.graph_module), _prepared_graph)
+        finals = _mutated(program, graph, notes)
+    specs = program.graph_signature.input_specs
+    targets = {s.arg.name: s.target for s in specs if s.kind is not InputKind.USER_INPUT and s.target}
+    constants = regions.lift_constants(graph)
+    targets |= {name: name for name in constants}
+    return _Traced(program, graph, finals, targets, constants, notes)
+
+
+def _thread(traced: _Traced, mutated: tuple[str, ...]) -> None:
+    """Let the buffers of these names be state."""
+    if mutated:
+        of = {traced.targets.get(node.name): node for node in traced.graph.nodes if node.op == "placeholder"}
+        state_of.thread(traced.graph, [of[name] for name in mutated], traced.finals, traced.targets)
+
+
+def _evaluation(
+    module: torch.nn.Module, args: tuple, kwargs: dict, dynamic_shapes: Any, notes: list[str]
+) -> ExportedProgram | None:
+    """What a module that is in training mode does in evaluation mode; None where torch.export cannot tell."""
+    modes = {child: child.training for child in module.modules()}
+    if not any(modes.values()):
+        return None
+    try:
+        module.eval()
+        return _export(module, args, kwargs, dynamic_shapes, [])
+    except CaptureError as error:
+        notes.append(f"evaluation mode could not be traced beside training mode: {str(error).splitlines()[0][:200]}")
+        return None
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+
+
+def _in_both_modes(training: _Traced, evaluation: ExportedProgram, notes: list[str]) -> _Traced | None:
+    """training with what evaluation does otherwise; None, and a note, where the two cannot be told apart in one graph."""
+    other = _traced(evaluation)
+    mutated = tuple(dict.fromkeys((*training.mutated, *other.mutated)))
+    try:
+        if training.program.call_spec.out_spec != evaluation.call_spec.out_spec:
+            raise modes.Unmatched("the two modes return different structures")
+        for traced in (training, other):
+            _thread(traced, mutated)
+        added = modes.merge(training.graph, other.graph, training.loose(), other.loose())
+    except modes.Unmatched as reason:
+        notes.append(f"the emitted module does in evaluation mode what it does in training mode: {reason}")
+        return None
+    training.constants |= added
+    training.targets |= {name: name for name in added}
+    training.mutated = mutated
+    return training
 
 
 def _export(
@@ -117,6 +216,7 @@ def _export(
             whole_ops.kept(),
             remat.recorded(),
             fake_kernels.installed(),
+            averages.traceable(),
         ]
         with contextlib.ExitStack() as stack, generated.recorded() as bodies:
             for patch in patches:
@@ -220,9 +320,10 @@ def inline_regions(graph: Graph, owner: torch.nn.Module) -> Graph:
                 submodule = getattr(holder, body.target)
                 feeds = [bound.get(arg, arg) if isinstance(arg, Node) else arg for arg in inner]
                 inputs = [n for n in submodule.graph.nodes if n.op == "placeholder"]
+                around = set(copy.nodes)
                 results = add(submodule.graph, submodule, dict(zip(inputs, feeds, strict=True)), casting)
                 without = name == "wrap_with_set_grad_enabled" and not flags[0]
-                bound[node] = stopped(copy, results) if without else results
+                bound[node] = stopped(copy, results, around) if without else results
             elif node.op == "call_function" and name == "getitem" and isinstance(bound[node.args[0]], (tuple, list)):
                 bound[node] = bound[node.args[0]][node.args[1]]
             elif node.op == "get_attr" and isinstance(getattr(holder, str(node.target), None), torch.nn.Module):
@@ -264,26 +365,45 @@ def _functionalised(program: ExportedProgram) -> ExportedProgram:
         raise CaptureError(explain(error)) from error
 
 
+def _functional(program: ExportedProgram) -> tuple[Graph, dict[Node, Node]]:
+    """The program's graph without no-grad regions and in-place ops, and what each buffer that it writes to holds in the end."""
+    specs = program.graph_signature.input_specs
+    buffers = {s.arg.name for s in specs if s.kind is InputKind.BUFFER}
+    graph = _prepared_graph(program.graph, program.graph_module)
+    statistics.write_out(graph)
+    finals = replace_in_place(graph, buffers)
+    return regions.expand(graph, _functional_graph), finals
+
+
 def _functional_graph(graph: Graph, owner: torch.nn.Module) -> Graph:
     """A copy of graph without no-grad regions and in-place ops. Raises Undecided where `replace_in_place` cannot tell."""
     copy = _prepared_graph(graph, owner)
-    if not replace_in_place(copy):
-        raise Undecided
+    replace_in_place(copy)
     return copy
 
 
-def _refuse_mutation(program: ExportedProgram, notes: list[str]) -> None:
-    mutated = [s.target for s in program.graph_signature.output_specs if s.kind is OutputKind.BUFFER_MUTATION]
-    if mutated:
-        raise CaptureError(
-            f"forward updates buffers ({', '.join(map(str, mutated))}), and the emitted module would not: "
-            "call module.eval() first if it is batch norm in training mode, or return the new values"
-        )
-    for spec in program.graph_signature.output_specs:
-        if spec.kind is OutputKind.USER_INPUT_MUTATION:
+def _mutated(program: ExportedProgram, graph: Graph, notes: list[str]) -> dict[Node, Node]:
+    """What each buffer that a program writes to holds in the end, as torch's functionalisation gives it; the outputs without that."""
+    output = next(node for node in graph.nodes if node.op == "output")
+    placeholders = {node.name: node for node in graph.nodes if node.op == "placeholder"}
+    inputs = {s.target: placeholders[s.arg.name] for s in program.graph_signature.input_specs if s.target}
+    finals: dict[Node, Node] = {}
+    returned = []
+    for spec, result in zip(program.graph_signature.output_specs, output.args[0], strict=True):
+        if spec.kind is OutputKind.BUFFER_MUTATION:
+            finals[inputs[spec.target]] = result
+        elif spec.kind is OutputKind.USER_INPUT_MUTATION:
             notes.append(
                 f"torch writes into the argument {spec.target}; the emitted module leaves its arguments as they are"
             )
+        elif spec.kind is OutputKind.USER_OUTPUT:
+            returned.append(result)
+        else:
+            raise CaptureError(
+                f"forward writes to {spec.target}, and only buffers can be state: return the new value, or register it as one"
+            )
+    output.args = (tuple(returned),)
+    return finals
 
 
 def user_inputs(graph: Graph, program: ExportedProgram) -> list[Node]:

@@ -17,16 +17,18 @@ class Captured:
     """A functional FX graph of ATen ops with its provenance.
 
     graph: the nodes, no-grad, autocast and control flow part of it (see `regions`), in-place ops replaced. program: torch's own, which runs as the reference.
+    evaluation: that of evaluation mode, where the module is in training mode and the graph does both (see `modes`).
     args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
     targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
     persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
-    conditions: what must hold of the dynamic sizes for the program to be what the module does. value_lengths: the example's
+    mutated: the torch names of the buffers that forward writes to, which are state. conditions: what must hold of the dynamic sizes for the program to be what the module does. value_lengths: the example's
     length of each size that depends on values, which jax.jit cannot trace. module: the torch module, or
     None where only a .pt2 is at hand. notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
     """
 
     graph: Graph
     program: ExportedProgram
+    evaluation: ExportedProgram | None
     args: tuple
     kwargs: Mapping[str, Any]
     state: Mapping[str, torch.Tensor]
@@ -36,6 +38,7 @@ class Captured:
     hints: Mapping[sympy.Symbol, int]
     module: torch.nn.Module | None
     class_name: str
+    mutated: tuple[str, ...] = ()
     conditions: tuple[sympy.Basic, ...] = ()
     value_lengths: Mapping[sympy.Symbol, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

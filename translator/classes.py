@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from op_table.expr import Call, Value
+from op_table.expr import Call, Inference, Value, walk
 from translator.alignment import ANY, Alignment, Passed, align, own
 from translator.body import Bodies, Body, Statement
 from translator.constructors import full_call
@@ -75,6 +75,12 @@ class Definition:
     @property
     def type_name(self) -> str:
         return self.module.type_name
+
+    @property
+    def inference(self) -> bool:
+        """Whether its own code does something else in evaluation mode."""
+        statements = self.body.statements if self.body is not None else []
+        return any(isinstance(part, Inference) for statement in statements for part in walk(statement.expr))
 
     @property
     def optional(self) -> list[str]:
@@ -174,7 +180,7 @@ class Merger:
     def entry_tokens(self, entry: Module | Array | None) -> Iterator[Any]:
         """What a field is, as tokens: a layer by its constructor, an instance by its class and arguments, an array by its shape."""
         if isinstance(entry, Array):
-            yield ("array", entry.dtype, entry.is_buffer, len(entry.shape))
+            yield ("array", entry.dtype, entry.is_buffer, entry.is_state, len(entry.shape))
             yield from (Literal(size) for size in entry.shape)
         elif entry is None or entry.kind == INLINE:
             yield ("nothing",)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from op_table.expr import Attribute, Name, Value
-from translator import annotations, class_names, initialisers, loader
+from translator import annotations, class_names, constants, initialisers, loader
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
 from translator.errors import TranslationError
@@ -28,7 +28,7 @@ class File:
         self.program, self.outputs, self.title = program, outputs, title
         self.tied, self.unused = tied, unused
         if program.root.body is not None and program.root.body.key is not None:
-            outputs.take_key()
+            outputs.make_room("key")
         self.copied = Copied()
         self.roots: set[str] = set()
         self.dims = annotations.Dimensions(program.root.body)
@@ -54,7 +54,13 @@ class File:
         """The whole file, formatted."""
         classes = [self._class(definition) for definition in self._ordered()]
         loader_text, loader_imports = loader.loader_source(
-            self.program.root.name, self.tied, self.unused, self._has_convolutions(), self.prefix
+            self.program.root.name,
+            self.tied,
+            self.unused,
+            self._has_convolutions(),
+            self.prefix,
+            self.outputs.state is not None,
+            self._initial(),
         )
         outputs = self.outputs.class_sources(self)
         constants = loader.CONSTANTS if self.program.bodies.constants else ""
@@ -62,6 +68,15 @@ class File:
         imports = self._imports(body, loader_imports)
         parts = [annotations.module_docstring(self), imports, constants, *body]
         return formatted("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+
+    def _initial(self) -> str:
+        """What mutated buffers hold at first that no checkpoint carries, as a dict; empty if there are none."""
+        captured = self.program.bodies.captured
+        held = {name: captured.tensors[name] for name in captured.mutated if name not in captured.persistent}
+        text = self.printer(lambda value: value.name).text
+        return (
+            f"{{{', '.join(f'{n!r}: {text(constants.written_out(n, t))}' for n, t in held.items())}}}" if held else ""
+        )
 
     def _has_convolutions(self) -> bool:
         built = [m.layer.constructor.function for m in self.program.bodies.tree.walk() if m.layer is not None]

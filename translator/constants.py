@@ -69,6 +69,20 @@ def constant(name: str, tensor: torch.Tensor) -> tuple[Expr, torch.Tensor | None
     return Attribute(np_, "array")(_plain(numbers), dtype=token), None
 
 
+def written_out(name: str, tensor: torch.Tensor) -> Expr:
+    """The expression of an array that has to stand in the source itself.
+
+    Raises TranslationError where it holds too many numbers.
+    """
+    found, stored = constant(name, tensor)
+    if stored is not None:
+        raise TranslationError(
+            f"forward writes to {name}, which no checkpoint carries, and its first {tensor.numel()} numbers follow no rule: "
+            "register it as a persistent buffer"
+        )
+    return found
+
+
 def _plain(numbers: np.ndarray) -> Any:
     """Nested lists of Python numbers, each with the fewest digits that give it back."""
     if numbers.ndim:

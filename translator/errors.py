@@ -54,3 +54,7 @@ class BindingError(TranslationError):
     def __init__(self, problems: Sequence[str]):
         self.problems = tuple(problems)
         super().__init__("the tensors do not fill the module:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+class Undecided(Exception):
+    """An in-place op of a graph cannot be rewritten for certain, so that torch's own functionalisation has to."""

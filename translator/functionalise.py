@@ -9,7 +9,7 @@ done for certain (an op that views or copies as strides have it, a write to an i
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,11 @@ import torch
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx import Graph, Node
 
+from translator.arrays import memory_of
+from translator.errors import Undecided
 from translator.gradients import stop_gradient
 from translator.parameters import hand_over
+from translator.statistics import batch_norm
 
 aten = torch.ops.aten
 
@@ -67,10 +70,6 @@ _READ_NO_VALUES = {"sym_size", "sym_stride", "sym_numel", "sym_storage_offset", 
 _KEEP_DTYPE = {"copy", "fill", "zero", "masked_fill", "index_put", "relu", "silu", "hardswish", "dropout"}
 
 
-class Undecided(Exception):
-    """An op of the graph cannot be rewritten for certain."""
-
-
 @dataclass(eq=False)
 class _Memory:
     """Memory that no other tensor of the graph shows but these.
@@ -100,15 +99,15 @@ class _View:
     write_back: Callable[..., Call | None] | None = None
 
 
-def replace_in_place(graph: Graph) -> bool:
-    """Rewrite the in-place ops of graph. False if that cannot be done for certain, and then the graph must not be used."""
+def replace_in_place(graph: Graph, buffers: Set[str] = frozenset()) -> dict[Node, Node]:
+    """Rewrite the in-place ops of graph. Returns what each buffer that they write to holds in the end.
+
+    buffers: the placeholders of buffers, which may be written to. Raises Undecided if that cannot be done for certain, and
+    then the graph must not be used.
+    """
     if not any(mutates(node) for node in graph.nodes):
-        return True
-    try:
-        _Rewriting(graph).run()
-    except Undecided:
-        return False
-    return True
+        return {}
+    return _Rewriting(graph, buffers).run()
 
 
 class _Rewriting:
@@ -119,8 +118,8 @@ class _Rewriting:
     memory as the tensors do, so that other memory is a copy; those of a program that was loaded from a file do not.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, buffers: Set[str]) -> None:
+        self.graph, self.buffers = graph, buffers
         self.tensors: dict[Node, Node] = {}
         self.memory: dict[Node, _Memory] = {}
         self.views: dict[Node, _View] = {}
@@ -129,7 +128,8 @@ class _Rewriting:
         self.made: list[Node] = []
         self.shared = all(_storage(node) == _storage(node.args[0]) for node in graph.nodes if _returns_written(node))
 
-    def run(self) -> None:
+    def run(self) -> dict[Node, Node]:
+        finals: dict[Node, Node] = {}
         for node in list(self.graph.nodes):
             if _name(node) not in _READ_NO_VALUES:
                 self._bring_up_to_date(node)
@@ -137,11 +137,25 @@ class _Rewriting:
                 self._replace_view(node)
             if mutates(node):
                 self._write(node)
-            elif node.op != "output":
+            elif node.op == "output":
+                finals = self._written_buffers(node)
+            else:
                 self._enter(node)
         for node in reversed(self.made):
-            if not node.users:
+            if not node.users and node not in finals.values():
                 self.graph.erase_node(node)
+        return finals
+
+    def _written_buffers(self, output: Node) -> dict[Node, Node]:
+        """What each buffer that was written to shows in the end."""
+        finals = {}
+        for buffer in [node for node in self.graph.nodes if node.name in self.buffers]:
+            if self.memory[self.tensors[buffer]].written:
+                final = self._current(buffer, output)
+                if final is None:
+                    raise Undecided
+                finals[buffer] = final
+        return finals
 
     def _bring_up_to_date(self, reader: Node) -> None:
         for node in reader.all_input_nodes:
@@ -238,7 +252,8 @@ class _Rewriting:
         self.tensors[node] = self.tensors[same] if same is not None else node
         if same is not None:
             return
-        self.memory[node] = _Memory([node], {node: node}, outside=node.op in ("placeholder", "get_attr"))
+        outside = node.op in ("placeholder", "get_attr") and node.name not in self.buffers
+        self.memory[node] = _Memory([node], {node: node}, outside)
         found = self._views(node) if node.op == "call_function" else []
         holder = self.holders.setdefault(_storage(node) or node, node)
         if holder is not node:
@@ -272,7 +287,7 @@ class _Rewriting:
         inputs = [self.tensors[n] for n in node.all_input_nodes if n in self.tensors]
         if node.target is operator.getitem:
             return [self._item(node)] if inputs and inputs[0] in self.views else []
-        if isinstance(node.target, HigherOrderOperator):
+        if isinstance(node.target, HigherOrderOperator) or node.target is batch_norm:
             return []  # torch refuses a branch or body that gives a view of its inputs
         if not isinstance(node.target, OpOverload) or _name(node) in _MAY_VIEW_ARGUMENTS:
             return [] if self._copied(node, inputs) else [_View(tensor) for tensor in inputs]
@@ -344,11 +359,6 @@ def _dtype(node: Node) -> torch.dtype | None:
 def _storage(node: Node) -> int | None:
     """What identifies the memory of a node's example value: those of one trace share it as the tensors they stand for do."""
     return memory_of(node.meta.get("val"))
-
-
-def memory_of(value: Any) -> int | None:
-    strided = isinstance(value, torch.Tensor) and value.layout == torch.strided
-    return value.untyped_storage()._cdata if strided else None
 
 
 def _changes_shape(node: Node) -> bool:

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
+from translator.arrays import memory_of
 from translator.parameters import hand_over, replace
 from translator.regions import argument
+
+_MAY_GIVE_ITSELF = {torch.ops.aten.to, torch.ops.aten.contiguous, torch.ops.aten.type_as}
 
 
 def stop_gradient(x: torch.Tensor) -> torch.Tensor:
@@ -17,11 +20,16 @@ def stop_gradient(x: torch.Tensor) -> torch.Tensor:
     return x.detach()
 
 
-def stopped(graph: Graph, results: Any) -> Any:
-    """What leaves a region without gradients, each array of it with a node that stops them."""
+def stopped(graph: Graph, results: Any, around: Set[Node]) -> Any:
+    """What leaves a region without gradients, each array of it with a node that stops them.
+
+    around: the nodes outside of the region, which keep theirs.
+    """
 
     def stop(node: Node) -> Node:
-        if not isinstance(node.meta.get("val"), torch.Tensor):
+        while _itself(node):
+            node = node.args[0]
+        if not isinstance(node.meta.get("val"), torch.Tensor) or node in around:
             return node
         stop = graph.call_function(stop_gradient, (node,))
         stop.meta = {key: node.meta[key] for key in ("val", "nn_module_stack", "stack_trace") if key in node.meta}
@@ -29,6 +37,14 @@ def stopped(graph: Graph, results: Any) -> Any:
         return stop
 
     return torch.fx.node.map_arg(results, stop)
+
+
+def _itself(node: Node) -> bool:
+    """Whether a node gives its argument itself, and not a view or a copy of it."""
+    if getattr(node.target, "overloadpacket", None) not in _MAY_GIVE_ITSELF:
+        return False
+    memory = memory_of(node.meta.get("val"))
+    return memory is not None and memory == memory_of(node.args[0].meta.get("val"))
 
 
 def keep_needed(graph: Graph, differentiable: Set[str]) -> None:

@@ -61,6 +61,8 @@ class Initialiser:
             lines = [f"{name}: {self._type(entry)}" for name, entry in entries.items()]
             optional = set(self.definition.optional)
             lines = [f"{line} | None" if line.partition(":")[0] in optional else line for line in lines]
+        if self.definition.inference:
+            lines.append("inference: bool")
         for argument in self.definition.arguments:
             if argument.in_body:
                 kind = type(argument.values[0]).__name__
@@ -75,7 +77,7 @@ class Initialiser:
 
     def _type(self, entry: Module | Array) -> str:
         if isinstance(entry, Array):
-            return f'{array_type(entry.dtype)}[Array, "{self._dims(entry)}"]'
+            return "eqx.nn.StateIndex" if entry.is_state else f'{array_type(entry.dtype)}[Array, "{self._dims(entry)}"]'
         if _nothing(entry):
             return "None"
         if entry.kind == LAYER:
@@ -129,6 +131,8 @@ class Initialiser:
         for argument in self.definition.arguments:
             if argument.in_body:
                 text += f"\n    self.{argument.name} = {argument.name}"
+        if self.definition.inference:
+            text += "\n    self.inference = False"
         if not text.strip():
             return "" if not self.is_root else "def __init__(self, *, key: PRNGKeyArray):\n    pass"
         return f"{self._header()}\n{text}"
@@ -167,7 +171,8 @@ class Initialiser:
 
     def _build(self, entry: Module | Array, name: str) -> str:
         if isinstance(entry, Array):
-            return self._array(entry, name)
+            array = self._array(entry, name)
+            return f"eqx.nn.StateIndex({array})" if entry.is_state else array
         if _nothing(entry):
             return "None"
         if entry.kind == LAYER:

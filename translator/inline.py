@@ -6,8 +6,21 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from op_table.expr import Attribute, Call, Expr, Name, Operation, Subscript, Value, transform, values, walk
-from translator.lines import Assign, Def, For, If, Line, reads
+from op_table.expr import (
+    Attribute,
+    Call,
+    Conditional,
+    Expr,
+    Name,
+    Operation,
+    Subscript,
+    Value,
+    children,
+    transform,
+    values,
+    walk,
+)
+from translator.lines import Assign, Def, For, If, Line, Return, reads
 
 # The longest expression, in characters, that a value may be written into, and the deepest nesting of calls in it.
 LENGTH, DEPTH = 84, 4
@@ -64,6 +77,9 @@ def _block(
             case Def():  # what is computed before it stays there: its code may run many times, or never
                 (line.result,) = _block(line.lines, [line.result], uses, text, in_loop, LENGTH - 16)
                 kept.append(line)
+            case Return():
+                (line.result,) = _block(line.lines, [line.result], uses, text, in_loop, last)
+                kept.append(line)
             case If():
                 _block(line.lines, [], uses, text, in_loop)
                 pending.clear()
@@ -81,7 +97,9 @@ def _block(
 
 
 def _fits(expr: Any, limit: int, text: Callable[[Any], str]) -> bool:
-    """Whether an expression stays readable. The parts of a NamedTuple or dict have a line each."""
+    """Whether an expression stays readable. The parts of a NamedTuple or dict have a line each, and so have those of a choice."""
+    if isinstance(expr, Conditional):
+        return all(_fits(part, limit, text) for part in (expr.then, expr.otherwise))
     parts = list(expr.values()) if isinstance(expr, dict) else [expr]
     if isinstance(expr, Call) and isinstance(expr.function, Name) and not expr.args:
         parts = [value for _, value in expr.kwargs]
@@ -112,8 +130,8 @@ def depth(expr: Any) -> int:
         return max(chained, 1 + max(inner, default=0))
     if isinstance(expr, Subscript):
         return depth(expr.value)
-    if isinstance(expr, Operation):
-        return max(map(depth, expr.operands), default=0)
+    if isinstance(expr, (Operation, Conditional)):
+        return max(map(depth, children(expr)), default=0)
     return 0
 
 

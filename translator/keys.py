@@ -97,6 +97,7 @@ def is_split(targets: Sequence[Value | None]) -> bool:
     return len(targets) > 1 and all(target is None or isinstance(target, Key) for target in targets)
 
 
-def without_key(name: str) -> str:
-    """An argument's name beside a PRNG key, which goes by `key`: an array of that name is `key_`, as in Equinox's attention."""
-    return f"key_{name[3:]}" if name == "key" or name.startswith(("key.", "key[")) else name
+def beside(word: str, name: str) -> str:
+    """An argument's name beside what goes by word, a PRNG key or a state: an array called `key` is `key_`, as in Equinox's attention."""
+    own = name == word or name.startswith((f"{word}.", f"{word}["))
+    return f"{word}_{name[len(word) :]}" if own else name

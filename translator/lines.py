@@ -67,7 +67,15 @@ class For:
     collected: list[tuple[Value, Value]] = field(default_factory=list)
 
 
-Line = Assign | Def | If | For
+@dataclass(eq=False)
+class Return:
+    """In evaluation mode, lines, and then result is returned."""
+
+    lines: list
+    result: Any
+
+
+Line = Assign | Def | If | For | Return
 
 
 def reads(line: Line) -> Iterator[Value]:
@@ -76,6 +84,10 @@ def reads(line: Line) -> Iterator[Value]:
         case Assign():
             yield from values(line.expr)
         case Def():
+            for inner in line.lines:
+                yield from reads(inner)
+            yield from values(line.result)
+        case Return():
             for inner in line.lines:
                 yield from reads(inner)
             yield from values(line.result)
@@ -100,6 +112,9 @@ def writes(line: Line) -> Iterator[Value]:
             for inner in line.lines:
                 yield from writes(inner)
             yield line.function
+        case Return():
+            for inner in line.lines:
+                yield from writes(inner)
         case If():
             for inner in line.lines:
                 yield from writes(inner)
@@ -119,6 +134,9 @@ def rewrite(lines: list[Line], change: Callable[[Any], Any]) -> None:
             case Assign():
                 line.expr = transform(line.expr, change)
             case Def():
+                rewrite(line.lines, change)
+                line.result = transform(line.result, change)
+            case Return():
                 rewrite(line.lines, change)
                 line.result = transform(line.result, change)
             case If():

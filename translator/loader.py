@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # Module-level names that the loader uses, which no class, function or constant of an emitted file may take.
-RESERVED = frozenset("CONSTANTS TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np".split())
+RESERVED = frozenset(
+    "CONSTANTS INITIAL TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np".split()
+)
 
 CONSTANTS_FILE = "constants.safetensors"
 CONSTANTS = f'CONSTANTS = load_file(Path(__file__).with_name("{CONSTANTS_FILE}"))'
@@ -22,14 +24,14 @@ _IMPORTS = (
 )
 
 _BIND = '''
-def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
-    """Fill a {root} with tensors under their torch names. ValueError lists all that does not fit."""
+def bind(tensors: Mapping[str, np.ndarray]) -> {result}:
+    """Fill a {root}{and_state} with tensors under their torch names. ValueError lists all that does not fit."""
     {tensors}
 {tied}
     def fill(where, leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
-        name = jax.tree_util.keystr(where, simple=True, separator="."){strip}
+        name = jax.tree_util.keystr(where, simple=True, separator="."){strip}{index}
         if (tensor := tensors.pop(name, None)) is None:
             return problems.append(f"{{name}} is missing")
         array = jnp.asarray(tensor)
@@ -45,7 +47,7 @@ def bind(tensors: Mapping[str, np.ndarray]) -> {root}:
     model = jax.tree_util.tree_map_with_path(fill, skeleton)
     if problems or tensors:
         raise ValueError("\\n".join([*problems, *(f"{{name}} is unexpected" for name in tensors)]))
-    return model
+    return {model}
 '''
 
 _BIAS = """        if name.endswith("bias"):  # eqx.nn.Conv keeps its own as (channels, 1, 1)
@@ -64,8 +66,8 @@ _USED_TENSORS = """used = (n for n in tensors if not any(fnmatchcase(n, p) for p
     tensors, problems = {name: tensors[name] for name in used}, []"""
 
 _LOAD = '''
-def load(path: str | Path) -> {root}:
-    """Fill a {root} from a safetensors file, or from a folder that holds one, whole or sharded."""
+def load(path: str | Path) -> {result}:
+    """Fill a {root}{and_state} from a safetensors file, or from a folder that holds one, whole or sharded."""
     path = Path(path)
     if path.is_dir():
         names = ("model.safetensors", "diffusion_pytorch_model.safetensors")
@@ -80,29 +82,45 @@ def load(path: str | Path) -> {root}:
 
 
 def loader_source(
-    root: str, tied: Mapping[str, str], unused: tuple[str, ...], convolutions: bool, prefix: str
+    root: str,
+    tied: Mapping[str, str],
+    unused: tuple[str, ...],
+    convolutions: bool,
+    prefix: str,
+    stateful: bool = False,
+    initial: str = "",
 ) -> tuple[str, set[str]]:
     """The text that ends an emitted file, and the import lines that it needs.
 
     root: the root class. tied: {alias: leaf}; an alias in a checkpoint fills its leaf where that is absent, and must equal it
     otherwise. unused: fnmatch patterns of the names in a checkpoint that no leaf stands for. convolutions: whether the file
     has layers of eqx.nn.Conv. prefix: what the paths of the leaves have before their torch names ("layers." where the root
-    is itself a Sequential, else "").
+    is itself a Sequential, else ""). stateful: whether buffers are state, which loading gives beside the model. initial: a dict as
+    text: what buffers hold at first that no checkpoint carries.
     Names that come from the user reach the text through repr alone.
     """
     imports = set(_IMPORTS)
     tables = []
+    if initial:
+        tables.append(f"INITIAL = {initial}")
     if tied:
         tables.append(f"TIED = {dict(tied)!r}")
     if unused:
         imports.add("from fnmatch import fnmatchcase")
         tables.append(f"UNUSED = {tuple(unused)!r}")
+    named = {
+        "root": root,
+        "result": f"tuple[{root}, eqx.nn.State]" if stateful else root,
+        "and_state": " and its state" if stateful else "",
+    }
     bind = _BIND.format(
-        root=root,
-        tensors=_USED_TENSORS if unused else _TENSORS,
+        tensors=(_USED_TENSORS if unused else _TENSORS) + ("\n    tensors = {**INITIAL, **tensors}" if initial else ""),
         tied=_TIED if tied else "",
         bias=_BIAS if convolutions else "",
         strip=f".removeprefix({prefix!r})" if prefix else "",
+        index='.removesuffix(".init")' if stateful else "",
+        model="eqx.nn.make_with_state(lambda: model)()" if stateful else "model",
+        **named,
     )
-    parts = ["\n".join(tables), bind, _LOAD.format(root=root)]
+    parts = ["\n".join(tables), bind, _LOAD.format(**named)]
     return "\n\n\n".join(part.strip("\n") for part in parts if part) + "\n", imports

@@ -9,16 +9,19 @@ from translator import annotations, functions
 from translator.body import Leaf, SizeValue, Statement
 from translator.classes import Branch, Definition, Given
 from translator.comprehension import Comprehension, comprehend
+from translator.early import return_early
 from translator.inline import duplicate_cheap, inline
-from translator.keys import called, without_key
+from translator.keys import beside, called
 from translator.lengths import unpack_shapes
-from translator.lines import Assign, Def, For, If, Line, reads, rewrite
+from translator.lines import Assign, Def, For, If, Line, Return, reads, rewrite
 from translator.loops import Item, ItemLeaf, Roller
+from translator.lower import packet
 from translator.modules import DICT, TUPLE
 from translator.naming import Namer
 from translator.optional import drop_unread, name_nothings, without_nothings
 from translator.parameters import parameter, passed_as
 from translator.source_names import argument_names, assigned_names, usable
+from translator.state import State, read, write
 from translator.tidy import tidy
 from translator.tokens import replace_numbers
 
@@ -59,11 +62,13 @@ class Method:
         lines = Roller(self.bodies.by_path, self.prefix, after).run(lines) if roll else lines
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
         drop_unread(lines, _read_after(after))
+        after = return_early(lines, after)
         self.length_names = unpack_shapes(lines, after, self.body.inputs, self.file.dims)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
         self.assigned = assigned_names(self._nodes(), self.body.call.frame) | functions.result_names(self.nodes)
         hints = self._constant_names() | functions.hints(self.nodes) | self.length_names | called(self.body.statements)
+        hints |= self._state_names()
         names = Namer(taken, hints, self.assigned, self._fallback_names(), self.nodes, results)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after), *definition.extras]
         names.arguments(arguments, self._argument_names(arguments))
@@ -87,11 +92,13 @@ class Method:
         if not self.is_root:
             pairs = zip(parts, self._returned(), strict=True)
             self.definition.results = [self._result_name(part, value) for part, value in pairs]
-        returned = self.printer.text(result)
-        if isinstance(result, tuple) and len(result) > 1:
-            returned = returned[1:-1]
-        text.append(f"    return {returned}")
+        text.append(f"    return {self._returned_text(result)}")
         return "\n".join(text)
+
+    def _returned_text(self, result: Any) -> str:
+        """A result as it stands after `return`: several without the parentheses of a tuple."""
+        text = self.printer.text(result)
+        return text[1:-1] if isinstance(result, tuple) and len(result) > 1 else text
 
     # From statements to lines.
 
@@ -148,6 +155,19 @@ class Method:
         """Buffers that are constants go by their own names; numbers that the code itself makes have none."""
         names = {name: target.rpartition(".")[2] for name, target in self.bodies.captured.targets.items()}
         return {name: last for name, last in names.items() if usable(last) and "tensor" not in last}
+
+    def _state_names(self) -> dict[str, str]:
+        """What states are called, and what is read from them or written to them: as the buffer."""
+        names = {}
+        for statement in self.body.statements:
+            names |= {t.name: "state" for t in statement.targets if isinstance(t, State)}
+            node = statement.node
+            if node is not None and node.target in (read, write):
+                held = [node] if node.target is read else map(_copied, node.args[2::2])
+                for buffer, value in zip(node.args[1::2], held, strict=True):
+                    last = self.bodies.captured.targets[buffer.name].rpartition(".")[2]
+                    names |= {value.name: last} if usable(last) else {}
+        return names
 
     def _nodes(self) -> list[Any]:
         return [statement.node for statement in self.body.statements if statement.node is not None]
@@ -232,7 +252,8 @@ class Method:
     def _argument_names(self, arguments: list[Value]) -> list[str]:
         arrays = [v for v in arguments if not isinstance(v, SizeValue)]
         if self.is_root:
-            return self.file.outputs.input_names
+            stateful = any(isinstance(value, State) for value in arrays)
+            return [*self.file.outputs.input_names, *(["state"] if stateful else [])]
         hints = {}
         for value in arrays:
             node = self.nodes.get(value.source if isinstance(value, Given) else value.name)
@@ -247,8 +268,10 @@ class Method:
             if name:
                 hints[value.name] = name
         names = argument_names(self.body.call, arrays, self.nodes, hints)
-        if self.body.key is not None:
-            names = [without_key(name) for name in names]
+        words = [*(["key"] if self.body.key is not None else []), *("state" for v in arrays if isinstance(v, State))]
+        for word in words:
+            names = [beside(word, name) for name in names]
+        names = ["state" if isinstance(v, State) else name for v, name in zip(arrays, names, strict=True)]
         for value in arguments:
             if isinstance(value, SizeValue):
                 name = self.file.dims.name(value.size_expr, 0, 0)
@@ -300,6 +323,12 @@ class Method:
                     value = self.printer.text(line.expr)
                     if value != targets:
                         text.append(f"{pad}{targets}{comma} = {value}")
+                case Return():
+                    text.append(f"{pad}if self.inference:")
+                    text += [
+                        *self._block(line.lines, indent + 1),
+                        f"{pad}    return {self._returned_text(line.result)}",
+                    ]
                 case If():
                     result, otherwise = self.printer.name(line.result), self.printer.text(line.otherwise)
                     if result != otherwise:
@@ -334,6 +363,11 @@ class Method:
         for variable, value in line.collected:
             text.append(f"{pad}    {self.printer.name(variable)}.append({self.printer.text(value)})")
         return text
+
+
+def _copied(node: Any) -> Any:
+    """What a node is a copy of, if it is one."""
+    return node.args[1] if packet(node) == "copy" else node
 
 
 def path_text(by_path: dict[str, Any], start: str, base: str, rest: str) -> str:

@@ -30,13 +30,17 @@ _WORTH_A_CLASS = 4
 
 @dataclass(frozen=True)
 class Array:
-    """A parameter or buffer that is a leaf. dtype is torch's as numpy names it; value is the captured tensor."""
+    """A parameter or buffer that is a leaf. dtype is torch's as numpy names it; value is the captured tensor.
+
+    is_state: whether forward writes to it, so that the leaf says where in the state it is.
+    """
 
     fqn: str
     shape: tuple[int, ...]
     dtype: Any
     is_buffer: bool
     value: torch.Tensor
+    is_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,13 @@ def build(captured: Captured, graph: Graph, root: ModuleCall, sizes: Sizes) -> M
         if n.op == "placeholder" and n.users and n.name in captured.targets
     }
     order = [name for name in captured.state if name in used and name in captured.persistent]
+    order += [name for name in captured.mutated if name not in captured.persistent]
     buffers = {s.target for s in captured.program.graph_signature.input_specs if s.kind.name == "BUFFER"}
     for name in order:
-        tensor = captured.tensors.get(name, captured.state[name])
+        tensor = captured.tensors[name] if name in captured.tensors else captured.state[name]
         parent, _, last = name.rpartition(".")
-        array = Array(name, tuple(tensor.shape), to_numpy(tensor.dtype), name in buffers, tensor)
+        shape, state = tuple(tensor.shape), name in captured.mutated
+        array = Array(name, shape, to_numpy(tensor.dtype), name in buffers, tensor, state)
         _place(tree, parent).entries[last] = array
     for call in list(root.calls())[1:]:
         if any(True for _ in call.nodes()):

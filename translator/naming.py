@@ -10,7 +10,7 @@ from op_table.expr import Attribute, Call, Function, Name, Operation, Prelude, S
 from translator import functions, provenance
 from translator.classes import Given
 from translator.keys import Key
-from translator.lines import Assign, Def, For, If, Line, reads, writes
+from translator.lines import Assign, Def, For, If, Line, Return, reads, writes
 from translator.loops import ItemLeaf
 from translator.parameters import place
 from translator.source_names import PLAIN, RESERVED, call_names, usable
@@ -80,7 +80,7 @@ class Namer:
         """When each value is read last. What a loop reads from outside is needed until its end."""
         for line in lines:
             self.clock += 1
-            if isinstance(line, Def):
+            if isinstance(line, (Def, Return)):
                 self._measure(line.lines)
                 self.clock += 1
                 for value in values(line.result):
@@ -124,6 +124,9 @@ class Namer:
                     else:
                         self._give(line.result, *self._candidates(_last_assign(line.lines), 0))
                     self._name(line.lines[:-1])
+                    self.clock += 2
+                case Return():
+                    self._name(line.lines)
                     self.clock += 2
                 case For():
                     self._loop(line)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 import torch
-from torch.export.graph_signature import OutputKind
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
@@ -27,7 +26,7 @@ from translator.body import Bodies
 from translator.capture import user_inputs
 from translator.captured import Captured
 from translator.errors import TranslationError
-from translator.keys import without_key
+from translator.keys import beside
 from translator.modules import is_field_name
 from translator.source_names import RESERVED
 
@@ -66,12 +65,13 @@ class Outputs:
         self.captured, self.conditions = captured, conditions
         self.graph_output = next(n for n in captured.graph.nodes if n.op == "output")
         self.containers: dict[tuple[type, tuple[str, ...]], Container] = {}
-        kinds = [spec.kind for spec in captured.program.graph_signature.output_specs]
-        flat = self.graph_output.args[0]
-        self.leaves = [leaf for leaf, kind in zip(flat, kinds, strict=True) if kind is OutputKind.USER_OUTPUT]
+        self.leaves = list(self.graph_output.args[0])
+        self.state = self.leaves.pop() if captured.mutated else None
         self.spec = captured.program.call_spec.out_spec
         self._find_containers(self.spec)
         self._read_inputs()
+        if self.state is not None:
+            self.make_room("state")
 
     @property
     def class_names(self) -> list[str]:
@@ -102,7 +102,7 @@ class Outputs:
         return None if names is None else self.containers.get((spec.type, tuple(names)))
 
     def expression(self, bodies: Bodies) -> Any:
-        """What the root returns, over the values of its body."""
+        """What the root returns, over the values of its body; with a state, both."""
         leaves = iter(self.leaves)
 
         def leaf() -> Any:
@@ -112,7 +112,8 @@ class Outputs:
             except Unsupported as error:
                 raise TranslationError(f"the module returns what cannot be translated: {error}") from error
 
-        return self._build(self.spec, leaf)
+        result = self._build(self.spec, leaf)
+        return result if self.state is None else (result, bodies.operand(self.state))
 
     def _build(self, spec: Any, leaf: Callable[[], Any]) -> Any:
         if spec.is_leaf():
@@ -138,7 +139,8 @@ class Outputs:
 
     def annotation(self, file: File) -> str:
         values = iter(self.leaves)
-        return self._annotate(self.spec, file, values)
+        result = self._annotate(self.spec, file, values)
+        return result if self.state is None else f"tuple[{result}, {annotations.STATE}]"
 
     def _annotate(self, spec: Any, file: File, leaves: Any) -> str:
         if spec.is_leaf():
@@ -290,17 +292,17 @@ class Outputs:
         self.parameters_read.append(Parameter(name, annotation, default, keyword_only, tuple(checks)))
         del count
 
-    def take_key(self) -> None:
-        """Make room for a parameter `key`, of which random numbers are drawn."""
-        self.input_names = [without_key(name) for name in self.input_names]
-        self.call_names = [without_key(name) for name in self.call_names]
-        self.names_of_inputs = {node: without_key(name) for node, name in self.names_of_inputs.items()}
-        self.parameters_read = [replace(read, name=without_key(read.name)) for read in self.parameters_read]
+    def make_room(self, word: str) -> None:
+        """Let no argument be called word, which is that of a PRNG key or a state."""
+        self.input_names = [beside(word, name) for name in self.input_names]
+        self.call_names = [beside(word, name) for name in self.call_names]
+        self.names_of_inputs = {node: beside(word, name) for node, name in self.names_of_inputs.items()}
+        self.parameters_read = [replace(read, name=beside(word, read.name)) for read in self.parameters_read]
 
     def parameters(self, file: File) -> list[str]:
         """The parameters of `__call__` as text: arrays with their shapes, baked arguments with their value as the default."""
         body = file.program.root.body
-        by_name = dict(zip(self.input_names, body.inputs, strict=True))
+        by_name = dict(zip(self.input_names, body.inputs, strict=False))
         texts: list[str] = []
         starred = False
         after_default = False
@@ -318,6 +320,9 @@ class Outputs:
                 starred = True
             after_default |= parameter.default is not None
             texts.append(text)
+        if self.state is not None:
+            texts += [*(["*"] if after_default and not starred else []), f"state: {annotations.STATE}"]
+            starred |= after_default
         if body.key is not None:
             texts += [*([] if starred else ["*"]), annotations.KEY]
         return texts

@@ -59,7 +59,8 @@ class Runner:
         with self.mode():
             self.module = binding.instantiate(wide_source(source) if wide else source, constants)
             state = {name: widened(tensor) for name, tensor in state.items()} if wide else state
-            self.model: Any = binding.bind(self.module, state)
+            self.model: Any
+            self.model, self.state = binding.bind(self.module, state)
         # In float64 nothing depends on how well XLA optimises, and compiling is most of what a verification costs.
         options = {"xla_backend_optimization_level": 0} if wide else {}
         self._jitted = jax.jit(_call, static_argnums=1, compiler_options=options)

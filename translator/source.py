@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from op_table.dtypes import written
-from op_table.expr import Attribute, Call, Name, Operation, Prelude, Size, Subscript, Value
+from op_table.expr import Attribute, Call, Conditional, Inference, Name, Operation, Prelude, Size, Subscript, Value
 from translator.comprehension import Comprehension
 
 _PRECEDENCE = {
     "==": 1, "!=": 1, "<": 1, "<=": 1, ">": 1, ">=": 1,
     "|": 2, "^": 3, "&": 4, "<<": 5, ">>": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7, "@": 7, "~": 8, "**": 9,
 }  # fmt: skip
-_UNARY, _ATOM = 8, 10
+_CHOICE, _UNARY, _ATOM = 0, 8, 10
 
 
 class Printer:
@@ -42,6 +42,11 @@ class Printer:
                 return part.text, _ATOM
             case Prelude():
                 return self.prelude(part.function), _ATOM
+            case Inference():
+                return "self.inference", _ATOM
+            case Conditional():
+                test, then, otherwise = map(self.text, (part.test, part.then, part.otherwise))
+                return f"{then} if {test} else {otherwise}", _CHOICE
             case Attribute():
                 return f"{self._atom(part.value)}.{part.attribute}", _ATOM
             case Call():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 
 from translator import binding, report, saving
 from translator.captured import Captured
@@ -37,15 +38,22 @@ class Translation:
         return self.emitted.source
 
     @functools.cached_property
-    def model(self) -> eqx.Module:
-        """The emitted module filled with the torch module's tensors. Raises BindingError where they do not fit."""
+    def _bound(self) -> tuple[eqx.Module, eqx.nn.State | None]:
         module = binding.instantiate(self.emitted.source, self.emitted.constants)
         return binding.bind(module, self.captured.state)
 
     @property
-    def state(self) -> None:
-        """Mutable state; None, since a module in evaluation mode has none."""
-        return None
+    def model(self) -> eqx.Module:
+        """The emitted module filled with the torch module's tensors. Raises BindingError where they do not fit."""
+        return self._bound[0]
+
+    @property
+    def state(self) -> eqx.nn.State | None:
+        """The buffers that forward writes to, as they are in the torch module; None for a module that writes to none.
+
+        Each access gives one of its own: what a call was given, Equinox does not let be used again.
+        """
+        return jax.tree.map(lambda leaf: leaf, self._bound[1])
 
     def verify(
         self,

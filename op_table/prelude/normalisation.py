@@ -103,22 +103,37 @@ def batch_norm_training(
     *,
     momentum: float,
     eps: float,
-) -> tuple[Array, Array, Array, Array, Array]:
-    """torch's batch_norm while training: the output, the batch's mean and reciprocal standard deviation,
-    and the new running statistics. The batch's own variance is biased, the running one unbiased."""
-    over = (0, *range(2, x.ndim))
+) -> tuple[Array, Array, Array]:
+    """torch.nn.functional.batch_norm while training: the output, and the new running statistics.
+
+    x is normalised by its own biased variance; the running one is unbiased.
+    """
+    over, count = (0, *range(2, x.ndim)), x.size // x.shape[1]
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean, var = jnp.mean(y, axis=over), jnp.var(y, axis=over)
-    count = x.size // x.shape[1]
     new_mean = (1 - momentum) * running_mean + momentum * mean
     new_var = (1 - momentum) * running_var + momentum * var * count / (count - 1)
-    return (
-        batch_norm(x, mean, var, weight, bias, eps=eps),
-        mean.astype(x.dtype),
-        lax.rsqrt(var + eps).astype(x.dtype),
-        new_mean,
-        new_var,
+    return batch_norm(x, mean, var, weight, bias, eps=eps), new_mean, new_var
+
+
+def native_batch_norm(
+    x: Float[Array, "batch channels *size"],
+    running_mean: Float[Array, " channels"],
+    running_var: Float[Array, " channels"],
+    weight: Float[Array, " channels"] | None = None,
+    bias: Float[Array, " channels"] | None = None,
+    *,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """torch's batch_norm_training with the batch's mean and reciprocal standard deviation after the output."""
+    y, new_mean, new_var = batch_norm_training(
+        x, running_mean, running_var, weight, bias, momentum=momentum, eps=eps
     )
+    over = (0, *range(2, x.ndim))
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean, scale = jnp.mean(wide, axis=over), lax.rsqrt(jnp.var(wide, axis=over) + eps)
+    return y, mean.astype(x.dtype), scale.astype(x.dtype), new_mean, new_var
 
 
 def group_norm_statistics(

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from op_table.prelude.random import dropout
 
 
 def lstm_step(
@@ -152,3 +154,29 @@ def rnn_relu(
     """torch.nn.RNN(nonlinearity="relu") without dropout: the outputs, the last of every layer."""
     y, (h,) = recurrent_layers(rnn_relu_step, x, (state,), weights, bidirectional, batch_first)
     return y, h
+
+
+def recurrent_with_dropout(
+    step: Callable,
+    x: Float[Array, "time batch features"],
+    state: tuple[Float[Array, "layers batch size"], ...],
+    weights: Sequence[tuple],
+    p: float,
+    key: PRNGKeyArray,
+    *,
+    bidirectional: bool = False,
+    batch_first: bool = False,
+) -> tuple[Array, ...]:
+    """torch.nn.LSTM, GRU and RNN with dropout between layers: the outputs, then the last states."""
+    directions = 2 if bidirectional else 1
+    firsts = range(0, len(weights), directions)
+    finals = []
+    for first, layer_key in zip(firsts, jax.random.split(key, len(firsts)), strict=True):
+        if first > 0:
+            x = dropout(x, p, layer_key)
+        layer = slice(first, first + directions)
+        x, final = recurrent_layers(
+            step, x, tuple(s[layer] for s in state), weights[layer], bidirectional, batch_first
+        )
+        finals.append(final)
+    return x, *(jnp.concatenate(s) for s in zip(*finals, strict=True))

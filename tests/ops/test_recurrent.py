@@ -1,9 +1,15 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 import torch.nn as nn
 
+import translator
+from op_table.prelude.recurrent import recurrent_with_dropout, rnn_relu_step
 from op_table.registry import Unsupported, lookup
-from tests.ops.harness import check, lowered
+from tests.opinfo import statistics
+from tests.ops.harness import check
 from tests.ops.nn_checks import check_both
 
 SEQUENCE = torch.randn(5, 2, 4)
@@ -65,13 +71,74 @@ def test_cells(name, bias):
     (check_both if bias else check)(function, SEQUENCE[0], *tensors, op=f"aten.{name}.default")
 
 
-def test_dropout_between_layers_is_refused_in_training():
-    network = nn.GRU(4, 3, 2, dropout=0.5)
-    function, tensors = run(network.train(), (2, 2, 3))
-    with pytest.raises(Unsupported, match="dropout"):
-        lowered(function, SEQUENCE, *tensors)
-    function, tensors = run(network.eval(), (2, 2, 3))
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "batch_first": True}, {"bias": False}], ids=str)
+def test_dropout_of_everything_between_layers(name, options):
+    """With a probability of one there is nothing to draw: the layers after the first see zeros, the last one's output stays."""
+    network = NETWORKS[name](4, 3, num_layers=3, dropout=1.0, **options).train()
+    layers = 6 if options.get("bidirectional") else 3
+    batch = 5 if options.get("batch_first") else 2
+    function, tensors = run(network, *[(layers, batch, 3)] * (2 if name == "lstm" else 1))
+    check_both(function, SEQUENCE, *tensors, op=f"aten.{name}.input")
+
+
+def test_dropout_between_layers_of_a_projected_lstm():
+    function, tensors = run(nn.LSTM(4, 6, 2, proj_size=3, dropout=1.0).train(), (2, 2, 3), (2, 2, 6))
+    check_both(function, SEQUENCE, *tensors, op="aten.lstm.input")
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last:UserWarning")
+@pytest.mark.parametrize(
+    ("num_layers", "p", "training"), [(1, 0.5, True), (2, 0.0, True), (2, 0.5, False)], ids=["one layer", "p=0", "eval"]
+)
+def test_where_nothing_is_dropped_between_layers(num_layers, p, training):
+    network = nn.GRU(4, 3, num_layers, dropout=p).train(training)
+    function, tensors = run(network, (num_layers, 2, 3))
     check(function, SEQUENCE, *tensors, op="aten.gru.input")
+    assert not statistics.is_random(translator.translate(network, (SEQUENCE,)))
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_what_is_dropped_between_layers(p):
+    """Layers that hand on what they are given show, of ones, which elements are left and how large they are."""
+    layers, size = 4, 64
+    weights = [(jnp.eye(size), jnp.zeros((size, size)))] * layers
+    x, state = jnp.ones((2, 8, size)), (jnp.zeros((layers, 8, size)),)
+    drawn = jax.vmap(lambda key: recurrent_with_dropout(rnn_relu_step, x, state, weights, p, key))
+    y, h = map(np.asarray, drawn(jax.random.split(jax.random.key(0), 20)))
+    for layer in range(layers):  # each draws anew
+        left = h[:, layer] > 0
+        np.testing.assert_allclose(left.mean(), (1 - p) ** layer, atol=0.02)
+        np.testing.assert_allclose(h[:, layer][left], (1 - p) ** -layer, rtol=1e-5)
+    first, last = y.swapaxes(0, 1)
+    np.testing.assert_array_equal(last, h[:, -1])
+    assert abs(np.corrcoef(first.ravel(), last.ravel())[0, 1]) < 0.05  # and so does each time
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru"])
+def translation(request) -> translator.Translation:
+    torch.manual_seed(0)
+    network = NETWORKS[request.param](4, 3, 2, dropout=0.3, bidirectional=request.param == "gru")
+    return translator.translate(network.train(), (SEQUENCE,))
+
+
+def test_dropout_between_layers_draws_as_torch_does(translation):
+    model, network = translation.model, translation.captured.module
+    found = statistics.draws(lambda key: [model(SEQUENCE.numpy(), key=key)])
+    with torch.no_grad():
+        assert not statistics.problem(found[0], lambda: network(SEQUENCE))
+
+
+def test_dropout_between_layers_takes_a_key(translation):
+    model = translation.model
+    draw = jax.jit(lambda seed: model(SEQUENCE.numpy(), key=jax.random.key(seed)))
+    (first, state), (again, _), (other, state_of_other) = draw(0), draw(0), draw(1)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+    h, h_of_other = (jax.tree.leaves(s)[0] for s in (state, state_of_other))
+    half = len(h) // 2  # the first layer's directions: nothing is dropped before it
+    np.testing.assert_array_equal(h[:half], h_of_other[:half])
+    assert not np.allclose(h[half:], h_of_other[half:])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

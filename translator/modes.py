@@ -1,0 +1,251 @@
+"""One graph for both modes: a module that is translated in training mode is traced in evaluation mode, too, and the two are merged.
+
+The graph of the training mode is kept. What evaluation does as well is matched node by node; what it does otherwise is added,
+and where the two meet again a node chooses: dropout gives its argument in evaluation, batch norm uses other statistics,
+stochastic depth leaves out what it draws. So `eqx.nn.inference_mode` of the emitted module is torch's `eval()`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.fx import Graph, Node
+from torch.utils import _pytree as pytree
+
+from translator import regions
+from translator.affine import size_expr
+from translator.lower import op_name
+from translator.state import is_state, link, placeholder, write
+
+
+class Unmatched(Exception):
+    """Evaluation cannot be told from training within one graph. The text says why."""
+
+
+def choose(evaluation: Any, training: Any) -> Any:
+    """The first in evaluation mode, the second in training."""
+    raise NotImplementedError("a marker")
+
+
+def merge(
+    training: Graph, evaluation: Graph, constants: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Let the graph of the training mode do in evaluation what the other does.
+
+    constants, others: the tensors that are no parameters, buffers or inputs, by the names of their placeholders, of training and
+    of evaluation. Returns those that evaluation adds. Raises Unmatched, and then the graph must not be used.
+    """
+    merging = _Merging(training, evaluation, constants, others)
+    merging.run()
+    return merging.added
+
+
+class _Merging:
+    """One walk over the graph of evaluation, in order.
+
+    same: the node of the merged graph that gives, in evaluation, what each node of evaluation's own graph gives. place: the
+    last node before which all that has been merged stands.
+    """
+
+    def __init__(self, training: Graph, evaluation: Graph, constants: Mapping, others: Mapping):
+        self.graph, self.evaluation = training, evaluation
+        self.constants, self.others = constants, others
+        self.added: dict[str, torch.Tensor] = {}
+        self.same: dict[Node, Node] = {}
+        self.choices: dict[tuple[Node, Node], Node] = {}
+        self.inside = regions.scopes(training)
+
+    def run(self) -> None:
+        self._placeholders()
+        for graph in (self.graph, self.evaluation):
+            _settle_flags(graph)
+        pairs = _aligned(self.graph, self.evaluation)
+        matched: set[Node] = set()
+        self.place = [node for node in self.graph.nodes if node.op == "placeholder"][-1]
+        for node in self.evaluation.nodes:
+            if node.op == "placeholder":
+                continue
+            if node.op == "output":
+                self._outputs(node)
+                continue
+            partner = pairs.get(node)
+            if partner is not None and self._match(partner, node):
+                self.same[node] = partner
+                matched.add(partner)
+            else:
+                if node.target is write or self.inside.get(self.place.next) or regions.is_control_flow(node):
+                    raise Unmatched("evaluation updates a buffer, or runs control flow, that training does not")
+                with self.graph.inserting_after(self.place):
+                    copy = self.graph.node_copy(node, self.same.__getitem__)
+                copy.meta = {**node.meta, "val": self._value(copy, node)}
+                self.same[node] = self.place = copy
+            if partner is not None:
+                self.place = partner
+        self._keep_state(matched)
+        link(self.graph)
+
+    def _placeholders(self) -> None:
+        """Parameters, buffers, constants and inputs have the same names in both graphs, and inputs the same lengths."""
+        mine = {node.name: node for node in self.graph.nodes if node.op == "placeholder"}
+        for node in self.evaluation.nodes:
+            if node.op != "placeholder":
+                continue
+            if node.name in self.others:
+                self.same[node] = self._constant(node, mine)
+                continue
+            partner = placeholder(self.graph) if is_state(node) else mine.get(node.name)
+            if partner is None or not is_state(node) and not _alike(partner, node):
+                raise Unmatched(f"evaluation takes {node.name} otherwise than training does")
+            self.same[node] = partner
+
+    def _constant(self, node: Node, mine: Mapping[str, Node]) -> Node:
+        """The placeholder of training's constant that is the same, or a new one."""
+        tensor = self.others[node.name]
+        for name, other in self.constants.items():
+            if name in mine and tensor.dtype == other.dtype and torch.equal(tensor, other):
+                return mine[name]
+        with self.graph.inserting_before(next(iter(self.graph.nodes))):
+            made = self.graph.placeholder(f"evaluation_{node.name}")
+        made.meta = dict(node.meta)
+        self.added[made.name] = tensor
+        return made
+
+    def _match(self, partner: Node, node: Node) -> bool:
+        """Whether partner does in evaluation what node does, once it chooses what it is given by the mode."""
+        mine, structure = pytree.tree_flatten((partner.args, dict(partner.kwargs)))
+        other, theirs = pytree.tree_flatten((node.args, dict(node.kwargs)))
+        if structure != theirs:
+            return False
+        chosen: dict[Node, Node] = {}
+        for a, b in zip(mine, other, strict=True):
+            if isinstance(a, Node) and isinstance(b, Node):
+                source = self.same[b]
+                if source is a or is_state(a) or _same_size(a, b):
+                    continue
+                if chosen.setdefault(a, source) is not source or not _alike(a, source):
+                    return False
+            elif isinstance(a, Node) or isinstance(b, Node) or not _equal(a, b):
+                return False
+        if chosen and (self.inside[partner] or any(self.inside.get(n) for pair in chosen.items() for n in pair)):
+            raise Unmatched("a branch or loop body differs between the modes")
+        for a, source in chosen.items():
+            partner.replace_input_with(a, self._choice(source, a, partner))
+        return True
+
+    def _value(self, copy: Node, node: Node) -> Any:
+        """The example value of what is added, of the fake mode that the graph's others are of where torch can tell."""
+        modes = (getattr(n.meta.get("val"), "fake_mode", None) for n in self.graph.nodes if n.op == "placeholder")
+        mode = next(filter(None, modes), None)
+        if mode is None or not isinstance(node.target, torch._ops.OpOverload):
+            return node.meta["val"]
+        args, kwargs = torch.fx.node.map_arg((copy.args, dict(copy.kwargs)), lambda n: n.meta["val"])
+        try:
+            with mode, torch.no_grad():
+                return node.target(*args, **kwargs)
+        except Exception:
+            return node.meta["val"]
+
+    def _choice(self, source: Node, own: Node, reader: Node) -> Node:
+        if (source, own) not in self.choices:
+            later = max(source, own)
+            place = later if later.op == "call_function" else reader.prev
+            home = own if own.op == "call_function" else later if later.op == "call_function" else reader
+            with self.graph.inserting_after(place):
+                node = self.graph.call_function(choose, (source, own))
+            node.meta = {k: home.meta[k] for k in ("nn_module_stack", "stack_trace", "custom") if k in home.meta}
+            node.meta["val"] = own.meta["val"]
+            self.choices[source, own] = node
+        return self.choices[source, own]
+
+    def _outputs(self, output: Node) -> None:
+        end = next(node for node in self.graph.nodes if node.op == "output")
+        mine, other = end.args[0], output.args[0]
+        if len(mine) != len(other):
+            raise Unmatched(f"in evaluation the module returns {len(other)} values, in training {len(mine)}")
+        results = []
+        for a, b in zip(mine, other, strict=True):
+            if not isinstance(a, Node) or not isinstance(b, Node):
+                if a is not b and not _equal(a, b):
+                    raise Unmatched("the two modes return different numbers")
+                results.append(a)
+            elif is_state(a) or self.same[b] is a:
+                results.append(a)
+            elif not _alike(a, b):
+                raise Unmatched("the two modes return arrays of different shapes")
+            else:
+                results.append(self._choice(self.same[b], a, end))
+        end.args = (tuple(results),)
+
+    def _keep_state(self, matched: set[Node]) -> None:
+        """What training alone writes to the state is written in training alone: once for all that one call writes in a row."""
+        alone = [node for node in self.graph.nodes if node.target is write and node not in matched]
+        last: dict[tuple, Node] = {}
+        runs: dict[Node, list[Node]] = {}
+        for node in self.graph.nodes:
+            if node.target is write:
+                where = tuple(node.meta.get("nn_module_stack") or {})
+                first = last.get(where)
+                runs.setdefault(first if first is not None and node in alone else node, []).append(node)
+                last = {where: first if first is not None and node in alone else node} if node in alone else {}
+        for run in runs.values():
+            if run[0] in alone:
+                end = run[-1]
+                end.args = (None, *(part for node in run for part in node.args[1:]))
+                for node in run[:-1]:
+                    node.replace_all_uses_with(end)
+                    end.args = tuple(None if arg is end else arg for arg in end.args)
+                    self.graph.erase_node(node)
+                end.kwargs = {"training_alone": True}
+
+
+def _settle_flags(graph: Graph) -> None:
+    """An op that drops nothing says that it is in evaluation mode, whichever it is in."""
+    for node in graph.nodes:
+        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        names = [argument.name for argument in node.target._schema.arguments]
+        given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+        share = given.get("dropout", given.get("p"))
+        if given.get("train") is True and (share == 0 or given.get("num_layers") == 1):
+            node.args = tuple(False if name == "train" else arg for name, arg in zip(names, node.args, strict=False))
+
+
+def _aligned(training: Graph, evaluation: Graph) -> dict[Node, Node]:
+    """The node of training's graph that stands in the place of each of evaluation's: the same op, in the same module, in the same order."""
+    mine, other = (
+        [n for n in graph.nodes if n.op in ("call_function", "get_attr")] for graph in (training, evaluation)
+    )
+    matcher = difflib.SequenceMatcher(None, list(map(_what, mine)), list(map(_what, other)), autojunk=False)
+    return {other[block.b + i]: mine[block.a + i] for block in matcher.get_matching_blocks() for i in range(block.size)}
+
+
+def _what(node: Node) -> tuple:
+    path = next((path for path, _ in reversed((node.meta.get("nn_module_stack") or {}).values())), "")
+    held = tuple(n.name for n in node.all_input_nodes if n.op == "placeholder" and not is_state(n))
+    return op_name(node) if node.op == "call_function" else str(node.target), path, held
+
+
+def _alike(a: Node, b: Node) -> bool:
+    """Whether two nodes give arrays of the same shape and dtype."""
+    x, y = a.meta.get("val"), b.meta.get("val")
+    if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor):
+        return not isinstance(x, (torch.Tensor, tuple, list)) and type(x) is type(y) and _equal(x, y)
+    return x.dtype == y.dtype and x.ndim == y.ndim and all(map(_equal, x.shape, y.shape))
+
+
+def _same_size(a: Node, b: Node) -> bool:
+    sizes = (torch.SymInt, torch.SymFloat, torch.SymBool)
+    return isinstance(a.meta.get("val"), sizes) and _equal(a.meta["val"], b.meta.get("val"))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.SymInt) or isinstance(b, torch.SymInt):
+        return (
+            isinstance(a, (int, torch.SymInt)) and isinstance(b, (int, torch.SymInt)) and size_expr(a) == size_expr(b)
+        )
+    if isinstance(a, (torch.SymFloat, torch.SymBool)) or isinstance(b, (torch.SymFloat, torch.SymBool)):
+        return str(a) == str(b)
+    return type(a) is type(b) and (a == b or a != a and b != b)
