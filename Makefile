@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-only golden zoo opinfo fuzz lint format clean
+.PHONY: help venv install demo examples test test-only golden zoo opinfo fuzz lint format clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: venv ## Translate a pretrained MiniLM, verify it, and compare embeddings of real sentences.
 	$(BIN)/python demo/minilm.py
+
+examples: venv ## Train two translations beside torch: a ResNet on digits, MiniLM on sentences. About two minutes.
+	$(BIN)/python examples/digits_resnet.py
+	$(BIN)/python examples/text_minilm.py
 
 test: lint test-only ## Everything that CI runs: lint, then all tests.
 

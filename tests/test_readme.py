@@ -10,6 +10,8 @@ import os
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 import torch
 from torch import nn
@@ -60,3 +62,25 @@ def test_rule_for_an_op_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3.0 * jnp.tanh(" in translation.source
     verification = translation.verify()
     assert verification.ok, str(verification)
+
+
+def test_training_step() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
+    module[0].requires_grad_(False)
+    first = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    x = torch.randn(32, 4)
+    names: dict = {"__name__": "readme", "module": module, "args": (x,)}
+    exec(code_after("## Training"), names)
+    labels = jnp.argmax(jnp.asarray(x), axis=1) % 3
+    losses = []
+    for key in jax.random.split(jax.random.key(0), 20):
+        state = names["model"], names["state"], names["optimizer_state"]
+        *state, loss = names["step"](*state, key, jnp.asarray(x), labels)
+        names |= dict(zip(("model", "state", "optimizer_state"), state, strict=True))
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    exec(code_after("The way back to torch"), names)
+    same = {name for name, tensor in module.state_dict().items() if torch.equal(tensor, first[name])}
+    assert same == {"0.weight", "0.bias"}
+    assert module[1].num_batches_tracked == 20

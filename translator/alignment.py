@@ -31,13 +31,14 @@ class Alignment:
     """How another body corresponds to the first. numbers: the other's, in the order of the first's places.
 
     same: the other's value for each of the first's, by name. branches: for statements that the other lacks, the field that
-    they need, where they begin and end, their result, and which value of the first's is that in the other (empty: an extra). extras: for each place of the first where the other has an
+    they need, where they begin and end, and each of their results with the name of the first's value that is that in the
+    other (empty: an extra). extras: for each place of the first where the other has an
     argument that the first lacks, that argument; a place is the name of a branch's result, or a statement and argument.
     """
 
     numbers: list[Any]
     same: dict[str, str]
-    branches: list[tuple[str, int, int, Value, str]]
+    branches: list[tuple[str, int, int, list[tuple[Value, str]]]]
     extras: dict[Any, Value] = field(default_factory=dict)
 
 
@@ -128,20 +129,20 @@ class _Attempt:
 
     def run(self) -> Alignment | None:
         numbers: list[Any] = []
-        branches: list[tuple[str, int, int, Value]] = []
+        branches: list[tuple[str, int, int, list[Value]]] = []
         starts = {begin: (name, end) for name, begin, end in self.skips}
         theirs = iter(self.other.statements)
         position = 0
         while position < len(self.mine.statements):
             if position in starts:
                 name, end = starts[position]
-                result = self._result(position, end)
-                if result is None:
+                results = self._results(position, end)
+                if results is None:
                     return None
                 skipped = self.mine.statements[position:end]
                 numbers += [ANY.value for s in skipped for t in tokens(s.expr, self.own) if isinstance(t, Literal)]
-                self.holes[result.name] = None
-                branches.append((name, position, end, result))
+                self.holes |= {result.name: None for result in results}
+                branches.append((name, position, end, results))
                 position = end
                 continue
             statement, theirs_now = self.mine.statements[position], next(theirs, None)
@@ -154,42 +155,47 @@ class _Attempt:
             return None
         return self._finish(numbers, branches)
 
-    def _result(self, begin: int, end: int) -> Value | None:
-        """The one value that is made by statements begin..end last and read after them; None if they give more than that."""
+    def _results(self, begin: int, end: int) -> list[Value] | None:
+        """The values that are made by the last of statements begin..end and read after them; None if others of theirs are, too."""
         skipped = self.mine.statements[begin:end]
         opened = {s.opens.name for s in skipped if s.opens is not None}
         if opened != {t.name for s in skipped for t in s.targets if isinstance(t, Function)}:
             return None  # part of a local function
-        last = self.mine.statements[end - 1].targets
+        last = [target for target in self.mine.statements[end - 1].targets if target is not None]
         made = {t.name for s in self.mine.statements[begin:end] for t in s.targets if t is not None}
         rest = [v.name for v in self.mine.outputs]
         for statement in self.mine.statements[end:]:
             rest += [t.name for t in tokens(statement.expr, self.own) if isinstance(t, Read)]
-        if len(last) != 1 or last[0] is None or made & set(rest) != {last[0].name}:
-            return None
-        return last[0]
+        results = [target for target in last if target.name in rest]
+        return results if results and made & set(rest) == {result.name for result in results} else None
 
     def _results_match(self) -> bool:
         if self.loose:
+            if len(self.mine.outputs) == len(self.other.outputs):  # what is only returned was met nowhere else
+                for a, b in zip(self.mine.outputs, self.other.outputs, strict=True):
+                    self.holes |= {a.name: b.name} if a.name in self.holes and self.holes[a.name] is None else {}
             known = {*self.same.values(), *(v for v in self.holes.values() if v)}
             return all(v.name in known for v in self.other.outputs)
         return all(self._values(a.name, b.name) for a, b in zip(self.mine.outputs, self.other.outputs, strict=True))
 
-    def _finish(self, numbers: list[Any], branches: list[tuple[str, int, int, Value]]) -> Alignment | None:
+    def _finish(self, numbers: list[Any], branches: list[tuple[str, int, int, list[Value]]]) -> Alignment | None:
         back = {b: a for a, b in reversed(self.same.items())}
         settled = []
-        for name, begin, end, result in branches:
-            theirs = self.holes[result.name]
-            if theirs is None:
-                return None
-            if theirs in back:
-                settled.append((name, begin, end, result, back[theirs]))
-            elif self.loose and theirs in self.given:
-                self.extras[result.name] = self.given[theirs]
-                settled.append((name, begin, end, result, ""))
-            else:
-                return None
-            self.same[result.name] = theirs
+        for name, begin, end, results in branches:
+            pairs: list[tuple[Value, str]] = []
+            for result in results:
+                theirs = self.holes[result.name]
+                if theirs is None:
+                    return None
+                if theirs in back:
+                    pairs.append((result, back[theirs]))
+                elif self.loose and theirs in self.given and len(results) == 1:
+                    self.extras[result.name] = self.given[theirs]
+                    pairs.append((result, ""))
+                else:
+                    return None
+                self.same[result.name] = theirs
+            settled.append((name, begin, end, pairs))
         if any(v.name not in self.same for v in self.mine.inputs):
             return None
         matched = {*self.same.values(), *(v.name for v in self.extras.values())}

@@ -12,6 +12,7 @@ import sympy
 from op_table.dtypes import is_complex, is_float
 from op_table.expr import Size, Value
 from translator.body import Body, SizeValue
+from translator.captured import in_training
 from translator.classes import Definition, Given
 from translator.state import State
 
@@ -179,9 +180,7 @@ def module_docstring(file: File) -> str:
     called = [*file.outputs.call_names, *(["state=state"] if stateful else [])]
     called += ["key=jax.random.key(0)"] if definition.body.key is not None else []
     results = file.outputs.described(file, lambda value: _inner(shaped(file.dims, [value]), value))
-    module = file.program.bodies.captured.module
-    training = module is not None and any(child.training for child in module.modules())
-    mode = "training" if training else "evaluation"
+    mode = "training" if in_training(file.program.bodies.captured.module) else "evaluation"
     untraced = bool(file.program.bodies.captured.value_lengths)
     model = "model" if untraced else "eqx.filter_jit(model)"
     lines = [

@@ -104,15 +104,16 @@ def named_leaves(
     known: the names that torch has. buffers: the state of those that forward writes to. A root that is itself a Sequential keeps its children in a field of its own, `layers`,
     which is not part of them.
     """
-    for where, leaf in jax.tree_util.tree_leaves_with_path(model, is_leaf=_is_index):
-        if _is_index(leaf):
+    for where, leaf in jax.tree_util.tree_leaves_with_path(model, is_leaf=is_index):
+        if is_index(leaf):
             leaf = buffers.get(leaf) if buffers is not None else None
         if eqx.is_array(leaf) or hasattr(leaf, "__array__"):
             name = jax.tree_util.keystr(where, simple=True, separator=".")
             yield name if name in known else _within(name, known), leaf
 
 
-def _is_index(leaf: Any) -> bool:
+def is_index(leaf: Any) -> bool:
+    """Whether a leaf says where in a state a buffer is."""
     return isinstance(leaf, eqx.nn.StateIndex)
 
 
@@ -129,7 +130,7 @@ def state_dict(model: eqx.Module, state: eqx.nn.State | None = None) -> dict[str
     tensor, and tensors that the emitted module does not use are the original ones, which the translation keeps, or which
     the weights beside a saved model.py hold. Raises BindingError listing the names that cannot be given.
     """
-    if state is None and any(map(_is_index, jax.tree.leaves(model, is_leaf=_is_index))):
+    if state is None and any(map(is_index, jax.tree.leaves(model, is_leaf=is_index))):
         raise BindingError(["the model's buffers are in its state: state_dict(model, state)"])
     origin = _origins.get(type(model)) or _saved_origin(model, state)
     found = dict(origin.leftover)

@@ -12,6 +12,11 @@ from torch.export import ExportedProgram
 from torch.fx import Graph
 
 
+def in_training(module: torch.nn.Module | None) -> bool:
+    """Whether any part of a module is in training mode."""
+    return module is not None and any(child.training for child in module.modules())
+
+
 @dataclass(frozen=True)
 class Captured:
     """A functional FX graph of ATen ops with its provenance.

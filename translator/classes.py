@@ -21,13 +21,12 @@ from translator.tokens import Literal, same_number, tokens
 
 @dataclass(frozen=True)
 class Branch:
-    """Statements first..last (exclusive) run only where field is there; otherwise result is the value otherwise."""
+    """Statements first..last (exclusive) run only where field is there; otherwise each result is the value beside it."""
 
     field: str
     first: int
     last: int
-    result: Value
-    otherwise: Value
+    results: tuple[tuple[Value, Value], ...]
 
 
 class Given(Value):
@@ -241,10 +240,11 @@ class Merger:
                 return False
             given[place] = extra
         branches = {branch.first: branch for branch in definition.branches}
-        for name, first, last, result, otherwise in alignment.branches:
-            branch = Branch(name, first, last, result, known[otherwise] if otherwise else given[result.name])
+        for name, first, last, pairs in alignment.branches:
+            results = tuple((result, known[o] if o else given[result.name]) for result, o in pairs)
+            branch = Branch(name, first, last, results)
             earlier = branches.setdefault(first, branch)
-            if earlier.last != last or earlier.otherwise is not branch.otherwise:
+            if earlier.last != last or [id(o) for _, o in earlier.results] != [id(o) for _, o in results]:
                 return False
         ordered = sorted(branches.values(), key=lambda branch: branch.first)
         if any(a.last > b.first for a, b in itertools.pairwise(ordered)):
@@ -264,8 +264,8 @@ class Merger:
             if extra.name in member.inputs
         }
         back = {theirs: name for name, theirs in reversed(member.same.items())}
-        returned = {value.name for value in definition.outputs}
-        definition.outputs += [known[back[v.name]] for v in body.outputs if back[v.name] not in returned]
+        returned = {member.same.get(value.name) for value in definition.outputs}
+        definition.outputs += [known[back[v.name]] for v in body.outputs if v.name not in returned]
         return True
 
     def origin(self, name: str) -> str:

@@ -24,9 +24,18 @@ LINE_LENGTH = 100
 class File:
     """The emitted file: names of classes, copied prelude, imports, and its parts in order."""
 
-    def __init__(self, program: Program, outputs: Outputs, title: str, tied: dict[str, str], unused: tuple[str, ...]):
+    def __init__(
+        self,
+        program: Program,
+        outputs: Outputs,
+        title: str,
+        tied: dict[str, str],
+        unused: tuple[str, ...],
+        frozen: tuple[str, ...] | None = None,
+    ):
+        """frozen: the patterns of the leaves that are not trained, in a file that is to be trained."""
         self.program, self.outputs, self.title = program, outputs, title
-        self.tied, self.unused = tied, unused
+        self.tied, self.unused, self.frozen = tied, unused, frozen
         if program.root.body is not None and program.root.body.key is not None:
             outputs.make_room("key")
         self.copied = Copied()
@@ -62,6 +71,9 @@ class File:
             self.outputs.state is not None,
             self._initial(),
         )
+        if self.frozen is not None:
+            trainable, imports = loader.trainable_source(self.program.root.name, self.frozen, self.prefix)
+            loader_text, loader_imports = f"{trainable.strip()}\n\n\n{loader_text}", loader_imports | imports
         outputs = self.outputs.class_sources(self)
         constants = loader.CONSTANTS if self.program.bodies.constants else ""
         body = [*self.copied.sources.values(), *outputs, *classes, loader_text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.expr import Conditional, Inference, Value, values
+from op_table.expr import Attribute, Call, Conditional, Inference, Value, values
 from translator.lines import Assign, Line, Return, reads, writes
 from translator.state import State
 
@@ -26,11 +26,27 @@ def return_early(lines: list[Line], after: list[Any]) -> list[Any]:
         return after
     evaluation = tuple(chosen[part.name].then if part.name in chosen else part for part in parts)
     training = tuple(chosen[part.name].otherwise if part.name in chosen else part for part in parts)
+    lines += (written := [line for part in training for line in _written(part)])
+    training = tuple(_last_state(part, written) for part in training)
     early, late = _needed(lines, evaluation), _needed(lines, training)
     both = [line for line in lines if line in early and line in late]
     inside = [line for line in lines if line in early and line not in late]
     lines[:] = [*both, Return(inside, evaluation), *(line for line in lines if line in late and line not in early)]
     return [training]
+
+
+def _written(state: Any) -> list[Line]:
+    """The lines that write to a state, one for each buffer, where an expression does so in a row."""
+    if not (isinstance(state, Call) and isinstance(state.function, Attribute) and state.function.attribute == "set"):
+        return []
+    before = _written(state.function.value)
+    source = before[-1].targets[0] if before else state.function.value
+    name = f"{next(values(state)).name}__written{len(before)}"
+    return [*before, Assign([State(name)], Call(Attribute(source, "set"), state.args))]
+
+
+def _last_state(part: Any, written: list[Line]) -> Any:
+    return written[-1].targets[0] if written and _written(part) else part
 
 
 def _by_mode(expr: Any) -> bool:

@@ -21,9 +21,12 @@ from op_table.expr import (
     walk,
 )
 from translator.lines import Assign, Def, For, If, Line, Return, reads
+from translator.state import State
 
 # The longest expression, in characters, that a value may be written into, and the deepest nesting of calls in it.
 LENGTH, DEPTH = 84, 4
+# The longest branch of a choice: only there is it not computed in vain.
+BRANCH = 140
 # What a line has room for besides its indent, and the least that the names it assigns take up.
 LINE, SHORTEST = 92, 14
 
@@ -70,7 +73,8 @@ def _block(
                 names = sum(len(text(target)) + 2 for target in line.targets if target is not None)
                 line.expr = substitute(line.expr, min(LENGTH, LINE - max(names, SHORTEST)))
                 kept.append(line)
-                if len(line.targets) == 1 and line.targets[0] is not None and uses[line.targets[0].name] == 1:
+                once = len(line.targets) == 1 and line.targets[0] is not None and uses[line.targets[0].name] == 1
+                if once and not isinstance(line.targets[0], State):
                     # Within a loop, what it carries changes on the way to where the value is read.
                     if not in_loop or not any(v.name.partition("__carried")[1] for v in values(line.expr)):
                         pending[line.targets[0].name] = line
@@ -99,7 +103,7 @@ def _block(
 def _fits(expr: Any, limit: int, text: Callable[[Any], str]) -> bool:
     """Whether an expression stays readable. The parts of a NamedTuple or dict have a line each, and so have those of a choice."""
     if isinstance(expr, Conditional):
-        return all(_fits(part, limit, text) for part in (expr.then, expr.otherwise))
+        return all(_fits(part, max(limit, BRANCH), text) for part in (expr.then, expr.otherwise))
     parts = list(expr.values()) if isinstance(expr, dict) else [expr]
     if isinstance(expr, Call) and isinstance(expr.function, Name) and not expr.args:
         parts = [value for _, value in expr.kwargs]
@@ -157,7 +161,7 @@ def duplicate_cheap(lines: list[Line], after: list[Any]) -> list[Any]:
                 run(line.lines)
                 line.result = transform(line.result, change)
             elif isinstance(line, If):
-                line.otherwise = change(line.otherwise)
+                line.results = [(result, change(otherwise)) for result, otherwise in line.results]
                 if isinstance(line.lines[-1], Assign):
                     run(line.lines[:-1])
             else:

@@ -105,7 +105,7 @@ def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:
             if (found := _defined_at(line.lines, name)) is not None:
                 return found
         if isinstance(line, If):
-            if line.result.name == name:
+            if any(result.name == name for result, _ in line.results):
                 return lines, position + 1
             if (found := _defined_at(line.lines, name)) is not None:
                 return found

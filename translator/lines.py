@@ -44,12 +44,11 @@ class Def:
 
 @dataclass(eq=False)
 class If:
-    """result = otherwise, and if the optional field is there, lines, which end by assigning result."""
+    """Each result is the value beside it, and if the optional field is there, lines, which end by assigning the results."""
 
     field: str
     lines: list
-    result: Value
-    otherwise: Value
+    results: list[tuple[Value, Value]]
 
 
 @dataclass(eq=False)
@@ -92,7 +91,7 @@ def reads(line: Line) -> Iterator[Value]:
                 yield from reads(inner)
             yield from values(line.result)
         case If():
-            yield line.otherwise
+            yield from (otherwise for _, otherwise in line.results)
             for inner in line.lines:
                 yield from reads(inner)
         case For():
@@ -118,7 +117,7 @@ def writes(line: Line) -> Iterator[Value]:
         case If():
             for inner in line.lines:
                 yield from writes(inner)
-            yield line.result
+            yield from (result for result, _ in line.results)
         case For():
             yield from line.items
             for inner in line.lines:
@@ -141,7 +140,7 @@ def rewrite(lines: list[Line], change: Callable[[Any], Any]) -> None:
                 line.result = transform(line.result, change)
             case If():
                 rewrite(line.lines, change)
-                line.otherwise = change(line.otherwise)
+                line.results = [(result, change(otherwise)) for result, otherwise in line.results]
             case For():
                 line.iterables = [transform(iterable, change) for iterable in line.iterables]
                 rewrite(line.lines, change)

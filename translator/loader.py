@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 # Module-level names that the loader uses, which no class, function or constant of an emitted file may take.
 RESERVED = frozenset(
-    "CONSTANTS INITIAL TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np".split()
+    "CONSTANTS FROZEN INITIAL TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np trainable".split()
 )
 
 CONSTANTS_FILE = "constants.safetensors"
@@ -79,6 +79,34 @@ def load(path: str | Path) -> {result}:
         files = [path.with_name(shard) for shard in sorted(set(shards))]
     return bind({{name: tensor for file in files for name, tensor in load_file(file).items()}})
 '''
+
+
+_TRAINABLE = '''
+def trainable(model: {root}) -> {root}:
+    """For eqx.partition: True for each array that torch trains{but}."""
+    {body}
+'''
+
+_ALL = "return jax.tree.map(eqx.is_inexact_array, model)"
+
+_BUT_FROZEN = """
+    def trained(where, leaf):
+        name = jax.tree_util.keystr(where, simple=True, separator="."){strip}
+        return eqx.is_inexact_array(leaf) and not any(fnmatchcase(name, p) for p in FROZEN)
+
+    return jax.tree_util.tree_map_with_path(trained, model)"""
+
+
+def trainable_source(root: str, frozen: tuple[str, ...], prefix: str) -> tuple[str, set[str]]:
+    """The function of an emitted file that tells what is trained, and the import lines that it needs.
+
+    frozen: fnmatch patterns of the leaves that are not: buffers, and parameters that need no gradient. prefix: see `loader_source`.
+    """
+    if not frozen:
+        return _TRAINABLE.format(root=root, but="", body=_ALL), set()
+    strip = f".removeprefix({prefix!r})" if prefix else ""
+    text = _TRAINABLE.format(root=root, but=", and not for FROZEN", body=_BUT_FROZEN.format(strip=strip))
+    return f"FROZEN = {frozen!r}\n\n\n{text}", {"from fnmatch import fnmatchcase"}
 
 
 def loader_source(

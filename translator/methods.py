@@ -13,7 +13,7 @@ from translator.early import return_early
 from translator.inline import duplicate_cheap, inline
 from translator.keys import beside, called
 from translator.lengths import unpack_shapes
-from translator.lines import Assign, Def, For, If, Line, Return, reads, rewrite
+from translator.lines import Assign, Def, For, If, Line, Return, reads, rewrite, writes
 from translator.loops import Item, ItemLeaf, Roller
 from translator.lower import packet
 from translator.modules import DICT, TUPLE
@@ -68,7 +68,7 @@ class Method:
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
         self.assigned = assigned_names(self._nodes(), self.body.call.frame) | functions.result_names(self.nodes)
         hints = self._constant_names() | functions.hints(self.nodes) | self.length_names | called(self.body.statements)
-        hints |= self._state_names()
+        hints |= self._state_names() | {v.name: "state" for line in lines for v in writes(line) if isinstance(v, State)}
         names = Namer(taken, hints, self.assigned, self._fallback_names(), self.nodes, results)
         arguments = [*self.body.inputs, *self._size_arguments(lines, after), *definition.extras]
         names.arguments(arguments, self._argument_names(arguments))
@@ -118,7 +118,7 @@ class Method:
             branch, function = branches.get(position), self.body.statements[position].opens
             if branch is not None:
                 inner = self._nested(assigns, branch.first, branch.last, branch)
-                lines.append(If(branch.field, inner, branch.result, branch.otherwise))
+                lines.append(If(branch.field, inner, list(branch.results)))
                 position = branch.last
             elif function is not None:
                 close = next(i for i in range(position, end) if any(t is function for t in assigns[i].targets))
@@ -330,16 +330,14 @@ class Method:
                         f"{pad}    return {self._returned_text(line.result)}",
                     ]
                 case If():
-                    result, otherwise = self.printer.name(line.result), self.printer.text(line.otherwise)
-                    if result != otherwise:
-                        text.append(f"{pad}{result} = {otherwise}")
+                    for result, otherwise in line.results:
+                        name, value = self.printer.name(result), self.printer.text(otherwise)
+                        text += [f"{pad}{name} = {value}"] if name != value else []
                     text.append(f"{pad}if {self._is_there(line.field)}:")
                     text += self._block(line.lines, indent + 1)
-                    if isinstance(line.otherwise, Given):
-                        text.append(f"{pad}elif {otherwise} is None:")
-                        text.append(
-                            f'{pad}    raise ValueError("{otherwise} is needed where there is no {line.field}")'
-                        )
+                    for value in (self.printer.text(o) for _, o in line.results if isinstance(o, Given)):
+                        text.append(f"{pad}elif {value} is None:")
+                        text.append(f'{pad}    raise ValueError("{value} is needed where there is no {line.field}")')
                 case For():
                     text += self._for(line, indent)
         return text

@@ -14,6 +14,7 @@ from translator.lines import Assign, Def, For, If, Line, Return, reads, writes
 from translator.loops import ItemLeaf
 from translator.parameters import place
 from translator.source_names import PLAIN, RESERVED, call_names, usable
+from translator.state import State
 
 _GENERIC = {"x", "out", "output", "input", "hidden_states", "y", "z"}
 
@@ -119,10 +120,13 @@ class Namer:
                 case Def():
                     self._def(line)
                 case If():
-                    if isinstance(line.otherwise, Given):  # an argument that stays as it is, or is computed here
-                        self._take(line.result, self.names[line.otherwise.name])
-                    else:
-                        self._give(line.result, *self._candidates(_last_assign(line.lines), 0))
+                    last = _last_assign(line.lines)
+                    for result, otherwise in line.results:
+                        # An argument that stays as it is, or is computed here; a state, of which there is but one.
+                        if isinstance(otherwise, (Given, State)):
+                            self._take(result, self.names[otherwise.name])
+                        else:
+                            self._give(result, *self._candidates(last, _position(last, result) if last else 0))
                     self._name(line.lines[:-1])
                     self.clock += 2
                 case Return():

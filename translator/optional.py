@@ -22,7 +22,8 @@ def name_nothings(lines: list[Line], optional: Callable[[str], bool]) -> None:
         nothing = {
             i: Value(f"nothing_{position}_{i}", (), "float32") for i, arg in enumerate(line.expr.args) if arg is None
         }
-        line.expr = Call(line.expr.function, tuple(nothing.get(i, arg) for i, arg in enumerate(line.expr.args)))
+        args = tuple(nothing.get(i, arg) for i, arg in enumerate(line.expr.args))
+        line.expr = Call(line.expr.function, args, line.expr.kwargs)
         lines[position:position] = [Assign([value], None) for value in nothing.values()]
 
 

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from translator import classes, codegen, hierarchy, modules, regions, simplify
 from translator.arguments import name_arguments
 from translator.body import Bodies
-from translator.captured import Captured
+from translator.captured import Captured, in_training
+from translator.compare import is_inexact
 from translator.emitted import Emitted, EmittedCall
 from translator.lower import Sizes
 from translator.outputs import Outputs
@@ -40,7 +41,8 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
     leaves = {array.fqn for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)}
     tied = tied_names(captured, leaves)
     unused = unused_patterns(captured, leaves | set(tied))
-    file = codegen.File(program, Outputs(captured, simplified.conditions), root.type_name, tied, unused)
+    frozen = frozen_patterns(captured, tree) if in_training(captured.module) else None
+    file = codegen.File(program, Outputs(captured, simplified.conditions), root.type_name, tied, unused, frozen)
     source = file.text()
     class_of = {path: definition.name for path, definition in program.of.items()}
     return Emitted(
@@ -91,10 +93,22 @@ def tied_names(captured: Captured, leaves: set[str]) -> dict[str, str]:
     }
 
 
+def frozen_patterns(captured: Captured, tree: modules.Module) -> tuple[str, ...]:
+    """The leaves that torch does not train, as few fnmatch patterns that match none that it does."""
+    arrays = [array for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)]
+    arrays = [array for array in arrays if not array.is_state and is_inexact(array.dtype)]
+    trained = {a.fqn for a in arrays if not a.is_buffer and captured.state[a.fqn].requires_grad}
+    return patterns_of([array.fqn for array in arrays if array.fqn not in trained], trained)
+
+
 def unused_patterns(captured: Captured, used: set[str]) -> tuple[str, ...]:
     """The names in the state dict that the emitted module has no use for, as few fnmatch patterns that match no used name."""
     older = captured.program.graph_signature.non_persistent_buffers  # checkpoints of older versions hold some of them
-    left = [name for name in (*captured.state, *older) if name not in used]
+    return patterns_of([name for name in (*captured.state, *older) if name not in used], used)
+
+
+def patterns_of(left: list[str], used: set[str]) -> tuple[str, ...]:
+    """As few fnmatch patterns as match all names of left, and none of used."""
     patterns: list[str] = []
     for name in left:
         if any(fnmatchcase(name, pattern) for pattern in patterns):

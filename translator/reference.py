@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
+from translator import determined
 from translator.captured import Captured
 from translator.region_interpreter import RegionInterpreter
 from translator.trees import map_tensors, torch_leaves
@@ -36,36 +37,65 @@ class Reference:
     """A graph that torch can run, in float64 or as it stands.
 
     It is torch's own exported graph, which no pass of the translator has touched; simplified: the graph that was translated
-    instead, whose nodes the emitted calls name.
+    instead, whose nodes the emitted calls name. evaluation: that of the evaluation mode of a module in training mode. by_chance:
+    whether it draws random numbers, where it does; if not, see `determined`.
     """
 
-    def __init__(self, captured: Captured, wide: bool = True, simplified: bool = False):
-        self.captured = captured
-        self.wide = wide
-        owner = captured.program.graph_module
+    def __init__(
+        self,
+        captured: Captured,
+        wide: bool = True,
+        simplified: bool = False,
+        evaluation: bool = False,
+        by_chance: bool = True,
+    ):
+        self.captured, self.wide, self.by_chance = captured, wide, by_chance
+        program = captured.evaluation if evaluation else captured.program
+        assert program is not None, "there is no program of evaluation mode"
+        self.program, owner = program, program.graph_module
         self.graph = _runnable(owner, captured.graph if simplified else owner.graph, wide, simplified)
+        known = {**captured.tensors, **program.constants, **program.state_dict}
+        specs = program.graph_signature.input_specs
+        held = {spec.arg.name: known[spec.target] for spec in specs if spec.kind is not InputKind.USER_INPUT}
+        self.held = {**{n: captured.tensors[t] for n, t in captured.targets.items()}, **held} if simplified else held
+        self.buffers = {s.arg.name: s.target for s in specs if s.target in captured.mutated}
 
     def run(self, args: tuple, kwargs: Mapping[str, Any], record: frozenset[str] = frozenset()) -> tuple[dict, dict]:
         """The output tensors and numbers by name, and the values of the recorded nodes by node name."""
-        program = self.captured.program
-        feeds = dict(zip(user_input_names(program), flat_inputs(program, args, kwargs)[0], strict=True))
-        for placeholder, name in self.captured.targets.items():
-            feeds[placeholder] = self.captured.tensors[name]
+        held = {name: tensor.detach() for name, tensor in self.held.items()}
+        with torch.no_grad():
+            outputs, _, values = self.call(args, kwargs, held, record)
+        return outputs, values
+
+    def call(
+        self, args: tuple, kwargs: Mapping[str, Any], held: Mapping[str, Any], record: frozenset[str] = frozenset()
+    ) -> tuple[dict, dict, dict]:
+        """As run, with the tensors that parameters, buffers and constants hold by placeholder, and with gradients.
+
+        Second of the results are the tensors that the buffers which forward writes to hold afterwards, by torch name.
+        """
+        program = self.program
+        feeds = dict(zip(user_input_names(program), flat_inputs(program, args, kwargs)[0], strict=True)) | dict(held)
         if self.wide:
-            feeds = map_tensors(lambda tensor: widened(tensor.detach()), feeds)
+            feeds = map_tensors(widened, feeds)
+        feeds |= {name: feeds[name].clone() for name in self.buffers}  # the graph writes to them
         values = [feeds[node.name] for node in self.graph.graph.nodes if node.op == "placeholder"]
-        recorder = _Recorder(self.graph, record, self._lengths(feeds))
-        with torch.no_grad(), _default_dtype(torch.float64 if self.wide else torch.get_default_dtype()):
+        recorder = _Recorder(self.graph, record, self._lengths(feeds), self.by_chance)
+        with _default_dtype(torch.float64 if self.wide else torch.get_default_dtype()):
             flat = recorder.run(*values)
-        kinds = [spec.kind for spec in program.graph_signature.output_specs]
-        outputs = [value for value, kind in zip(flat, kinds, strict=True) if kind is OutputKind.USER_OUTPUT]
-        spec = program.call_spec.out_spec
-        return torch_leaves(pytree.tree_unflatten(outputs, spec)), recorder.values
+        buffers = {target: feeds[name] for name, target in self.buffers.items()}
+        outputs = []
+        for value, spec in zip(flat, program.graph_signature.output_specs, strict=True):
+            if spec.kind is OutputKind.BUFFER_MUTATION:
+                buffers[spec.target] = value
+            elif spec.kind is OutputKind.USER_OUTPUT:
+                outputs.append(value)
+        return torch_leaves(pytree.tree_unflatten(outputs, program.call_spec.out_spec)), buffers, recorder.values
 
     def _lengths(self, feeds: Mapping[str, Any]) -> dict[sympy.Symbol, int]:
         """The length that each dynamic axis has in a call."""
         lengths = {}
-        for node in self.captured.program.graph.nodes:
+        for node in self.program.graph.nodes:
             recorded = node.meta.get("val") if node.op == "placeholder" else None
             if isinstance(recorded, torch.Tensor):
                 for size, length in zip(recorded.shape, feeds[node.name].shape, strict=True):
@@ -75,9 +105,18 @@ class Reference:
 
 
 class _Recorder(RegionInterpreter):
-    def __init__(self, module: GraphModule, record: frozenset[str], lengths: Mapping[sympy.Symbol, int]):
+    def __init__(
+        self, module: GraphModule, record: frozenset[str], lengths: Mapping[sympy.Symbol, int], by_chance: bool = True
+    ):
         super().__init__(module)
-        self.record, self.lengths, self.values = record, lengths, {}
+        self.record, self.lengths, self.by_chance, self.values = record, lengths, by_chance, {}
+
+    def call_function(self, target: Any, args: tuple, kwargs: dict) -> Any:
+        if target is torch.ops.aten.copy_.default and args[0] is args[1]:
+            return args[0]  # `self.steps += 1`, which autograd would take for one more change
+        if not self.by_chance and determined.draws(target):
+            return determined.run(target, args, kwargs)
+        return super().call_function(target, args, kwargs)
 
     def fetch_args_kwargs_from_env(self, n: Node) -> tuple[tuple, dict]:
         return torch.fx.node.map_aggregate(super().fetch_args_kwargs_from_env(n), self._length)

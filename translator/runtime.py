@@ -15,9 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from translator import binding
+from translator import binding, determined
 from translator.reference import widened
 from translator.trees import emitted_arguments, emitted_leaves, map_tensors
+
+# What stands before the name of a buffer among outputs.
+BUFFER = "buffer "
 
 _WIDE = {"float32": "float64", "float16": "float64", "bfloat16": "float64", "complex64": "complex128"}
 
@@ -45,7 +48,8 @@ def _call(arrays: Any, rest: tuple[tuple, Any]) -> Any:
 class Runner:
     """An emitted source bound to tensors, ready to be called with torch's arguments.
 
-    wide: under x64, with the source's dtypes, the tensors and the inputs in float64.
+    wide: under x64, with the source's dtypes, the tensors and the inputs in float64. takes_key: whether the root draws random
+    numbers, which are then not left to chance (see `determined`).
     """
 
     def __init__(
@@ -54,13 +58,17 @@ class Runner:
         constants: Mapping[str, torch.Tensor],
         state: Mapping[str, torch.Tensor],
         wide: bool = False,
+        takes_key: bool = False,
     ):
         self.wide = wide
         with self.mode():
             self.module = binding.instantiate(wide_source(source) if wide else source, constants)
-            state = {name: widened(tensor) for name, tensor in state.items()} if wide else state
+            self.tensors = {name: widened(tensor) for name, tensor in state.items()} if wide else dict(state)
             self.model: Any
-            self.model, self.state = binding.bind(self.module, state)
+            self.model, self.state = binding.bind(self.module, self.tensors)
+            self.key = jax.random.key(0) if takes_key else None
+        if takes_key:
+            vars(self.module)["jax"] = determined.Jax()
         # In float64 nothing depends on how well XLA optimises, and compiling is most of what a verification costs.
         options = {"xla_backend_optimization_level": 0} if wide else {}
         self._jitted = jax.jit(_call, static_argnums=1, compiler_options=options)
@@ -71,20 +79,43 @@ class Runner:
         with jax.enable_x64(self.wide), jax.default_matmul_precision("highest"):
             yield
 
-    def run(self, args: tuple, kwargs: Mapping[str, Any], jit: bool = True) -> dict[str, np.ndarray]:
-        """The outputs by name. args and kwargs are torch's."""
-        args, kwargs = self.arguments(args), self.arguments(dict(kwargs))
+    def run(
+        self, args: tuple, kwargs: Mapping[str, Any], jit: bool = True, inference: bool = False
+    ) -> dict[str, np.ndarray]:
+        """The outputs by name, and what buffers that forward writes to hold afterwards. args and kwargs are torch's.
+
+        inference: whether the model is in evaluation mode where it was translated in training mode.
+        """
+        args, kwargs = self.arguments(args), self.arguments(dict(kwargs)) | self.carried()
+        model = eqx.nn.inference_mode(self.model) if inference else self.model
         with self.mode():
             if not jit:  # numpy's arrays have no .at, and would compute in numpy
                 args, kwargs = jax.tree.map(
                     lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs)
                 )
-                return emitted_leaves(self.model(*args, **kwargs))
-            arrays, rest = eqx.partition(
-                (self.model, args, kwargs), lambda x: eqx.is_array(x) or isinstance(x, np.ndarray)
-            )
-            leaves, structure = jax.tree.flatten(rest)
-            return emitted_leaves(self._jitted(arrays, (tuple(leaves), structure)))
+                result = model(*args, **kwargs)
+            else:
+                arrays, rest = eqx.partition(
+                    (model, args, kwargs), lambda x: eqx.is_array(x) or isinstance(x, np.ndarray)
+                )
+                leaves, structure = jax.tree.flatten(rest)
+                result = self._jitted(arrays, (tuple(leaves), structure))
+            if self.state is None:
+                return emitted_leaves(result)
+            return emitted_leaves(result[0]) | self.buffers(result[1])
+
+    def carried(self) -> dict[str, Any]:
+        """The state and the key that the model is called with, where it takes them."""
+        given = {} if self.state is None else {"state": jax.tree.map(lambda leaf: leaf, self.state)}
+        return given if self.key is None else given | {"key": self.key}
+
+    def buffers(self, state: Any) -> dict[str, np.ndarray]:
+        """What the buffers in a state hold, each by BUFFER and its torch name."""
+        indices = jax.tree.map(
+            lambda leaf: leaf if isinstance(leaf, eqx.nn.StateIndex) else None, self.model, is_leaf=binding.is_index
+        )
+        held = binding.named_leaves(indices, self.tensors, state)
+        return {f"{BUFFER}{name}": np.asarray(leaf) for name, leaf in held}
 
     def arguments(self, value: Any) -> Any:
         """torch arguments as the emitted module takes them."""

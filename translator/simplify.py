@@ -20,6 +20,7 @@ from translator.captured import Captured
 from translator.decompose import decompose_unknown
 from translator.known_values import fold_known_values
 from translator.lower import packet
+from translator.modes import choose
 from translator.parameters import hand_over, replace
 from translator.regions import scopes
 from translator.scalars import fold_scalars
@@ -132,7 +133,7 @@ def drop_identities(graph: Graph) -> None:
         if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
             continue
         name = packet(node)
-        if _is_identity(node, name):
+        if _is_identity(node, name) or node.target is choose and node.args[0] is node.args[1]:
             replace(node, node.args[0])
             graph.erase_node(node)
 

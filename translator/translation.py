@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,13 @@ class Translation:
         """The emitted module filled with the torch module's tensors. Raises BindingError where they do not fit."""
         return self._bound[0]
 
+    def trainable(self, model: eqx.Module) -> eqx.Module:
+        """For eqx.partition: True for each array of a model that torch trains (the emitted file's own `trainable`).
+
+        Raises AttributeError for a module that was translated in evaluation mode, whose file has none.
+        """
+        return sys.modules[type(self.model).__module__].trainable(model)
+
     @property
     def state(self) -> eqx.nn.State | None:
         """The buffers that forward writes to, as they are in the torch module; None for a module that writes to none.
@@ -60,11 +68,19 @@ class Translation:
         *,
         random: int = 1,
         sizes: int = 2,
+        gradients: bool = False,
         reproduce: str | Path | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Verification:
         """Compare the emitted module with torch: see `translator.verify.verify`. The latest result goes into what is saved."""
-        result = verify(self.captured, self.emitted, random=random, sizes=sizes, reproduce=reproduce, progress=progress)
+        options = {
+            "random": random,
+            "sizes": sizes,
+            "gradients": gradients,
+            "reproduce": reproduce,
+            "progress": progress,
+        }
+        result = verify(self.captured, self.emitted, **options)
         self.verifications.append(result)
         return result
 

@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from translator import compare, inputs
-from translator.captured import Captured
+from translator import compare, inputs, training
+from translator.captured import Captured, in_training
 from translator.divergence import diverging_modules, write_reproduction
 from translator.emitted import Emitted
 from translator.errors import TranslationError
 from translator.inputs import Case
 from translator.reference import Reference
-from translator.runtime import Runner
+from translator.runtime import BUFFER, Runner
 from translator.trees import map_tensors, torch_leaves
 from translator.verification import OutputRow, Verification
+
+# What the names of the cases of a module in training mode end in.
+TRAINING, EVALUATION = " (training)", " (evaluation)"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,15 @@ def verify(
     state: Mapping[str, torch.Tensor] | None = None,
     random: int = 1,
     sizes: int = 2,
+    gradients: bool = False,
     reproduce: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Verification:
     """Compare an emitted module with the torch module that it was translated from.
 
     state: the tensors to bind, where not those of the torch module itself. random, sizes: how many further inputs of the
-    example's shapes, and of other lengths of the dynamic axes. reproduce: the folder of a saved translation; if a module
+    example's shapes, and of other lengths of the dynamic axes. gradients: whether to compare what training needs, too: each
+    parameter's gradient, and ten steps of SGD and of AdamW (see `training`). reproduce: the folder of a saved translation; if a module
     diverges, a script that runs it alone goes to `divergence` in it (a temporary folder unless given).
     Raises TranslationError where torch itself cannot run the example, or has no weights to run it with.
     """
@@ -61,29 +66,35 @@ def verify(
     state = captured.state if state is None else state
     if any(tensor.is_meta for tensor in captured.tensors.values()):
         raise TranslationError("the module is on the meta device: without its weights there is nothing to compare")
-    if emitted.takes_key:
-        raise TranslationError(
-            "the module draws random numbers, and torch's cannot be had in JAX: verify it in evaluation mode, or without them"
-        )
-    narrow = Runner(emitted.source, emitted.constants, state)
-    wide = Runner(emitted.source, emitted.constants, state, wide=True)
+    narrow, wide = (
+        Runner(emitted.source, emitted.constants, state, wide=wide, takes_key=emitted.takes_key)
+        for wide in (False, True)
+    )
     notes: list[str] = []
+    if emitted.takes_key:
+        notes.append(
+            "random numbers were not left to chance in either module: dropout keeps every element, noise is its mean"
+        )
     results = []
-    for case, truth, own in _cases(captured, random, sizes, notes):
+    for case, truth, own in _cases(captured, emitted, random, sizes, notes):
         say(f"verify: {case.name}")
+        options = {"jit": not captured.value_lengths, "inference": case.name.endswith(EVALUATION)}
         try:
-            found = [runner.run(case.args, case.kwargs, jit=not captured.value_lengths) for runner in (narrow, wide)]
+            found = [runner.run(case.args, case.kwargs, **options) for runner in (narrow, wide)]
             results.append(Results(case, own, truth, *found))
         except Exception as error:  # whatever the emitted module raises is its failure, not ours
             results.append(Results(case, own, truth, {}, {}, f"raises {type(error).__name__}: {str(error)[:300]}"))
     errors = _torch_errors(results)
     rows = [row for result in results for row in _rows(result, errors)]
     notes += _meaningless(results)
+    rows += training.rows(captured, emitted, wide, say) if gradients else []
     verification = Verification(tuple(rows), notes=tuple(notes))
     if verification.ok or not rows:
         return verification
+    failed = next((result for result in results if not all(row.ok for row in _rows(result, errors))), None)
+    if in_training(captured.module) or emitted.takes_key or failed is None:
+        return verification  # calls of modules are not told apart with a state, keys or another mode
     say("verify: module by module")
-    failed = next(result for result in results if not all(row.ok for row in _rows(result, errors)))
     return _explained(verification, captured, emitted, state, failed.case, (wide, narrow), reproduce)
 
 
@@ -97,19 +108,40 @@ def _unlifted(captured: Captured) -> torch.nn.Module | None:
         return None
 
 
-def _cases(captured: Captured, random: int, sizes: int, notes: list[str]) -> Iterator[tuple[Case, dict, dict]]:
-    """The cases with torch's outputs in float64 and in its own precision. What torch refuses is passed over, but never the example."""
-    reference = Reference(captured)
-    unlifted = _unlifted(captured)
+def _cases(
+    captured: Captured, emitted: Emitted, random: int, sizes: int, notes: list[str]
+) -> Iterator[tuple[Case, dict, dict]]:
+    """The cases with torch's outputs in float64 and in its own precision. What torch refuses is passed over, but never the example.
+
+    A module in training mode has every case in both modes, as far as one file holds both.
+    """
+    plain = not in_training(captured.module) and not emitted.takes_key
+    yield from _cases_in_a_mode(
+        captured, random, sizes, notes, TRAINING if in_training(captured.module) else "", False, plain
+    )
+    if captured.evaluation is not None:
+        yield from _cases_in_a_mode(captured, random, sizes, [], EVALUATION, True, False)
+
+
+def _cases_in_a_mode(
+    captured: Captured, random: int, sizes: int, notes: list[str], mode: str, evaluation: bool, plain: bool
+) -> Iterator[tuple[Case, dict, dict]]:
+    """mode: what is added to the names of the cases. plain: whether the module itself can be run, as often as need be."""
+    reference = Reference(captured, evaluation=evaluation, by_chance=False)
+    narrow = Reference(captured, wide=False, evaluation=evaluation, by_chance=False)
+    unlifted = _unlifted(captured) if plain else None
     module = captured.module if captured.module is not None else unlifted
 
     def run(case: Case, check: bool) -> tuple[Case, dict, dict]:
         with torch.no_grad():
             if check and unlifted not in (None, module):  # its guards say which sizes the program stands for
                 unlifted(*_fresh(case.args), **_fresh(case.kwargs))
-            own = torch_leaves(module(*_fresh(case.args), **_fresh(case.kwargs)))
-        truth, _ = reference.run(_fresh(case.args), _fresh(case.kwargs))
-        return case, _arrays(truth), _arrays(own)
+            if plain:
+                own = torch_leaves(module(*_fresh(case.args), **_fresh(case.kwargs)))
+            else:
+                own = _with_buffers(narrow, case)
+            truth = _with_buffers(reference, case)
+        return replace(case, name=case.name + mode), _arrays(truth), _arrays(own)
 
     try:
         yield run(inputs.example(captured), False)
@@ -127,6 +159,15 @@ def _cases(captured: Captured, random: int, sizes: int, notes: list[str]) -> Ite
         yield result
     if captured.hints and found < sizes:
         notes.append(f"torch accepts {found} of the other sizes that were tried; {sizes} were wanted")
+
+
+def _with_buffers(reference: Reference, case: Case) -> dict[str, Any]:
+    outputs, buffers, _ = reference.call(_fresh(case.args), _fresh(case.kwargs), _detached(reference.held))
+    return outputs | {f"{BUFFER}{name}": tensor for name, tensor in buffers.items()}
+
+
+def _detached(held: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach() for name, tensor in held.items()}
 
 
 def _accepted(captured: Captured, run: Callable) -> Iterator[tuple[Case, dict, dict]]:
