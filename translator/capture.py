@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import random
 import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import sympy
 import torch
 from torch.export import Dim, ExportedProgram, ShapesCollection
@@ -221,7 +223,13 @@ def _export(
         with contextlib.ExitStack() as stack, generated.recorded() as bodies:
             for patch in patches:
                 stack.enter_context(patch)
+            before = _generators()
             program = _quietly(lambda: torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False))
+            if drawn := [name for name, state in _generators().items() if state != before[name]]:
+                raise CaptureError(
+                    f"forward draws from {drawn[0]}'s random generator, and what it draws while it is traced would be the "
+                    "same in every call of the emitted module: turn that off, draw it outside and pass it, or use torch's"
+                )
         bodies.restore(program.graph_module, module)
         return program
 
@@ -238,10 +246,14 @@ def _export(
     if dynamic_shapes != "auto":
         try:
             return attempt(dynamic_shapes)
+        except CaptureError:
+            raise
         except Exception as error:
             raise CaptureError(explain(error)) from error
     try:
         return attempt(_all_dynamic(module, args, kwargs))
+    except CaptureError:
+        raise
     except Exception as dynamic_error:
         try:
             program = attempt(None)
@@ -250,6 +262,12 @@ def _export(
         reason = str(dynamic_error).strip().splitlines() or [type(dynamic_error).__name__]
         notes.append(f"all shapes are fixed to the example's: torch.export refused dynamic ones ({reason[0][:200]})")
         return program
+
+
+def _generators() -> dict[str, Any]:
+    """The states of the random generators that no trace records."""
+    name, words, *rest = np.random.get_state()
+    return {"numpy": (name, words.tobytes(), *rest), "Python": random.getstate()}
 
 
 def _distinct(args: tuple, kwargs: dict) -> tuple[tuple, dict]:

@@ -109,6 +109,8 @@ def batch_norm_training(
     x is normalised by its own biased variance; the running one is unbiased.
     """
     over, count = (0, *range(2, x.ndim)), x.size // x.shape[1]
+    if count == 0:
+        return x, running_mean, running_var
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean, var = jnp.mean(y, axis=over), jnp.var(y, axis=over)
     new_mean = (1 - momentum) * running_mean + momentum * mean

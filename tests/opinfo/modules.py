@@ -7,7 +7,7 @@ import copy
 import functools
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ import translator
 from tests.opinfo import check, statistics
 from tests.opinfo.distance import gap
 from tests.opinfo.outcome import OK, WRONG, Outcome
+from translator import compare
 from translator.reference import widened
+from translator.runtime import BUFFER
 from translator.trees import emitted_arguments, emitted_leaves, map_tensors, torch_leaves
 
 
@@ -34,15 +36,18 @@ class ModuleCall:
     args: tuple
     kwargs: dict[str, Any]
 
-    def torch(self, wide: bool = False) -> Any:
-        """torch's result; wide: in float64. Random numbers are the same in every call."""
+    def torch(self, wide: bool = False, buffers: Sequence[str] = ()) -> dict[str, Any]:
+        """torch's result, and what buffers hold afterwards; wide: in float64. Random numbers are the same in every call."""
         module, args, kwargs = self.module, self.args, self.kwargs
         torch.manual_seed(0)
         if wide:
             module = copy.deepcopy(module).double()
             args, kwargs = map_tensors(widened, (args, kwargs))
+        module = copy.deepcopy(module)  # a call may change its buffers
         with torch.no_grad():
-            return copy.deepcopy(module)(*args, **kwargs)  # a call may change its buffers
+            result = torch_leaves(module(*args, **kwargs))
+        held = module.state_dict()
+        return result | {f"{BUFFER}{name}": held[name] for name in buffers}
 
     def draw(self) -> Any:
         """One more of torch's results, with whatever random numbers are next."""
@@ -109,17 +114,24 @@ def _problem(call: ModuleCall) -> str:
     translation = translator.translate(call.module, call.args, call.kwargs, dynamic_shapes=None)
     model = translation.model
     arrays, rest = _arrays(call.args, call.kwargs)
-    run = jax.jit(lambda arrays, **key: model(*rest(arrays)[0], **rest(arrays)[1], **key))
+    state, buffers = translation.state, translation.captured.mutated
+    run = jax.jit(lambda arrays, **more: model(*rest(arrays)[0], **rest(arrays)[1], **more))
     if statistics.is_random(translation):
         found = statistics.draws(lambda key: [run(arrays, key=key)])
         return statistics.problem(found[0], call.draw)
-    ours, theirs = emitted_leaves(run(arrays)), torch_leaves(call.torch())
+    if state is None:
+        ours = emitted_leaves(run(arrays))
+    else:
+        result, state = run(arrays, state=state)
+        held = translator.state_dict(model, state)
+        ours = emitted_leaves(result) | {f"{BUFFER}{name}": compare.as_array(held[name]) for name in buffers}
+    theirs = call.torch(buffers=buffers)
     if ours.keys() != theirs.keys():
         return f"gives {sorted(ours)} where torch gives {sorted(theirs)}"
     wide: dict[str, Any] = {}
     if any(gap(ours[name], wanted) for name, wanted in theirs.items()):
         with contextlib.suppress(Exception):
-            wide = torch_leaves(call.torch(wide=True))
+            wide = call.torch(wide=True, buffers=buffers)
     problems = (gap(ours[name], wanted, wide.get(name)) for name, wanted in theirs.items())
     return next((f"{name} {problem}" for name, problem in zip(theirs, problems, strict=True) if problem), "")
 
