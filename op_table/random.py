@@ -200,5 +200,5 @@ def sample_dirichlet(x: Value) -> Expr:
 def multinomial(x: Value, num_samples: int, replacement: bool = False) -> Expr:
     """Weights need not sum to one."""
     options = {"axis": -1, "shape": (num_samples, *x.shape[:-1])} | ({} if replacement else {"replace": False})
-    drawn = jax.random.categorical(RandomKey(), jnp.log(x), **options)
+    drawn = cast(jax.random.categorical(RandomKey(), jnp.log(x), **options), INT64)
     return drawn.T if x.ndim == 2 else drawn

@@ -75,7 +75,8 @@ def grid_sample(
 ) -> Float[Array, "batch channels *out"]:
     """torch.nn.functional.grid_sample. A place is written from the last axis of x to the first."""
     size = x.shape[2:]
-    places = [grid_place(grid[..., -1 - i], n, align_corners) for i, n in enumerate(size)]
+    exact = grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
+    places = [grid_place(exact[..., -1 - i], n, align_corners) for i, n in enumerate(size)]
     if mode == "bicubic":
         return grid_sample_cubic(x, places, padding, align_corners)
     places = [pad_place(p, n, padding, align_corners) for p, n in zip(places, size, strict=True)]
@@ -87,7 +88,7 @@ def grid_sample(
         weights = [p - b if c else b + 1 - p for p, b, c in zip(places, low, corner, strict=True)]
         index = [b.astype(int) + c for b, c in zip(low, corner, strict=True)]
         y = y + pixels_at(x, index) * functools.reduce(jnp.multiply, weights)[:, None]
-    return y
+    return y.astype(x.dtype)
 
 
 def grid_sample_cubic(
@@ -107,4 +108,4 @@ def grid_sample_cubic(
         ]
         weight = weights[0][taps[0]] * weights[1][taps[1]]
         y = y + pixels_at(x, index) * weight[:, None]
-    return y
+    return y.astype(x.dtype)
