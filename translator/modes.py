@@ -80,7 +80,7 @@ class _Merging:
                     raise Unmatched("evaluation updates a buffer, or runs control flow, that training does not")
                 with self.graph.inserting_after(self.place):
                     copy = self.graph.node_copy(node, self.same.__getitem__)
-                copy.meta = {**node.meta, "val": self._value(copy, node)}
+                copy.meta = dict(node.meta)
                 self.same[node] = self.place = copy
             if partner is not None:
                 self.place = partner
@@ -135,19 +135,6 @@ class _Merging:
             partner.replace_input_with(a, self._choice(source, a, partner))
         return True
 
-    def _value(self, copy: Node, node: Node) -> Any:
-        """The example value of what is added, of the fake mode that the graph's others are of where torch can tell."""
-        modes = (getattr(n.meta.get("val"), "fake_mode", None) for n in self.graph.nodes if n.op == "placeholder")
-        mode = next(filter(None, modes), None)
-        if mode is None or not isinstance(node.target, torch._ops.OpOverload):
-            return node.meta["val"]
-        args, kwargs = torch.fx.node.map_arg((copy.args, dict(copy.kwargs)), lambda n: n.meta["val"])
-        try:
-            with mode, torch.no_grad():
-                return node.target(*args, **kwargs)
-        except Exception:
-            return node.meta["val"]
-
     def _choice(self, source: Node, own: Node, reader: Node) -> Node:
         if (source, own) not in self.choices:
             later = max(source, own)
@@ -173,7 +160,7 @@ class _Merging:
                 results.append(a)
             elif is_state(a) or self.same[b] is a:
                 results.append(a)
-            elif not _alike(a, b):
+            elif not _alike(a, self.same[b]):
                 raise Unmatched("the two modes return arrays of different shapes")
             else:
                 results.append(self._choice(self.same[b], a, end))

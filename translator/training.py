@@ -36,7 +36,8 @@ LEAST_GRADIENT, LEAST_PARAMETER = 1e-6, 1e-4
 # by its own size, and so moves the parameter by rounding alone.
 ROUNDING = 1e-10
 
-STEPS = 10
+# Steps are many and small: large ones of a fresh network lead to where rounding alone decides what follows.
+STEPS, RATE = 10, 1e-4
 
 
 def rows(captured: Captured, emitted: Emitted, runner: Runner, say: Callable[[str], None]) -> Iterator[OutputRow]:
@@ -167,9 +168,9 @@ class _Torch:
         self._begin()
         leaves = list(self.leaves.values())
         if optimizer == "SGD":
-            stepper: torch.optim.Optimizer = torch.optim.SGD(leaves, lr=1e-3, momentum=0.9)
+            stepper: torch.optim.Optimizer = torch.optim.SGD(leaves, lr=RATE, momentum=0.9)
         else:
-            stepper = torch.optim.AdamW(leaves, lr=1e-3, weight_decay=1e-2)
+            stepper = torch.optim.AdamW(leaves, lr=RATE, weight_decay=1e-2)
         for _ in range(STEPS):
             stepper.zero_grad()
             self._loss().backward()
@@ -251,7 +252,7 @@ class _Jax:
             import optax
         except ImportError as error:
             raise TranslationError("to compare training steps, install optax") from error
-        make = optax.sgd(1e-3, momentum=0.9) if optimizer == "SGD" else optax.adamw(1e-3, weight_decay=1e-2)
+        make = optax.sgd(RATE, momentum=0.9) if optimizer == "SGD" else optax.adamw(RATE, weight_decay=1e-2)
         with self.runner.mode():
             trained, state = self.trained, self.runner.carried().get("state")
             memory = make.init(trained)

@@ -40,8 +40,9 @@ class Translation:
 
     @functools.cached_property
     def _bound(self) -> tuple[eqx.Module, eqx.nn.State | None]:
-        module = binding.instantiate(self.emitted.source, self.emitted.constants)
-        return binding.bind(module, self.captured.state)
+        with jax.ensure_compile_time_eval():  # read first within jax.jit, they would be tracers ever after
+            module = binding.instantiate(self.emitted.source, self.emitted.constants)
+            return binding.bind(module, self.captured.state)
 
     @property
     def model(self) -> eqx.Module:

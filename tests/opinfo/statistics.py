@@ -14,6 +14,7 @@ import torch
 from scipy import stats
 
 from op_table.expr import canonical
+from tests.opinfo.distance import ULPS
 from translator import compare
 from translator.trees import emitted_leaves, torch_leaves
 
@@ -81,7 +82,8 @@ def problem(found: Draws, draw: Callable[[], Any]) -> str:
 
 def _different(ours: np.ndarray, theirs: np.ndarray) -> str:
     """Elements one by one, then their sum over a draw, which shows whether they depend on one another as torch's do."""
-    close = max(CLOSE, ROUNDINGS * compare.ulp(canonical(theirs.dtype))) if compare.is_inexact(theirs.dtype) else 0
+    unit = compare.ulp(canonical(theirs.dtype)) if compare.is_inexact(theirs.dtype) else 0.0
+    close = max(CLOSE, ROUNDINGS * unit) if unit else 0
     ours, theirs = (_real(a).reshape(DRAWS, -1) for a in (ours, theirs))
     count = ours.shape[1]
     if not count:
@@ -89,9 +91,12 @@ def _different(ours: np.ndarray, theirs: np.ndarray) -> str:
     columns = np.unique(np.linspace(0, count - 1, ELEMENTS).astype(int))
     pairs = [(f"element {c}", ours[:, c], theirs[:, c], 1) for c in columns]
     pairs.append(("the sum", ours.sum(1), theirs.sum(1), count))  # of as many roundings
+    # What is nothing beside the result's greatest has no digits of its own.
+    least = ULPS * unit * np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)
     typical = np.nan_to_num(np.median(np.abs(theirs), axis=0), posinf=0).max()
     for what, a, b, terms in pairs:
-        p = _p_value(a, b, close * max(np.abs(b[np.isfinite(b)]).max(initial=0.0), terms * typical, 1e-30))
+        size = max(np.abs(b[np.isfinite(b)]).max(initial=0.0), terms * typical, 1e-30)
+        p = _p_value(a, b, max(close * size, least))
         if p < LEAST_P:
             return f"is of another distribution: {what} has p = {p:.1e}"
     return ""
