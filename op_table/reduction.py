@@ -9,7 +9,7 @@ import numpy as np
 
 from op_table.axes import given, number, reduced
 from op_table.dtypes import INT64, cast, inexact, is_complex, is_integer, written
-from op_table.expr import Expr, jax, jnp, prelude
+from op_table.expr import Expr, Value, jax, jnp, prelude
 from op_table.prelude import norms, order
 from op_table.registry import Unsupported, lowers
 
@@ -212,8 +212,14 @@ def logsumexp(x: Expr, dim: Any, keepdim: bool = False) -> Expr:
     return jax.nn.logsumexp(inexact(x), **over(x, dim, keepdim))
 
 
+def _require_numbers(x: Value) -> None:
+    if is_integer(x.dtype) and 0 in x.hint:
+        raise Unsupported("the median of no integers, which torch casts from NaN")
+
+
 @lowers("aten.median.default")
-def median(x: Expr) -> Expr:
+def median(x: Value) -> Expr:
+    _require_numbers(x)
     return prelude(order.median)(x.ravel(), 0)[0]
 
 
@@ -223,7 +229,8 @@ def median_dim(x: Expr, dim: int, keepdim: bool = False) -> Expr:
 
 
 @lowers("aten.nanmedian.default")
-def nanmedian(x: Expr) -> Expr:
+def nanmedian(x: Value) -> Expr:
+    _require_numbers(x)
     return prelude(order.median)(x.ravel(), 0, ignore_nan=True)[0]
 
 

@@ -253,21 +253,45 @@ def test_arguments_called_state_and_key():
 
 
 class Heads(nn.Module):
-    """Another structure in training: an auxiliary head."""
+    """Another structure in training: an auxiliary head, with statistics of its own."""
 
     def __init__(self):
         super().__init__()
-        self.body, self.head, self.more = nn.Linear(6, 6), nn.Linear(6, 2), nn.Linear(6, 2)
+        self.body, self.head = nn.Linear(6, 6), nn.Linear(6, 2)
+        self.more = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 2))
 
     def forward(self, x):
         y = self.body(x)
-        return (self.head(y), self.more(y)) if self.training else self.head(y)
+        more = self.more(y) if self.training else None
+        return {"logits": self.head(y), "more": more} if self.training else self.head(y)
+
+
+def test_another_result_in_evaluation():
+    translation = translator.translate(Heads().train(), (ROWS,))
+    verification = translation.verify(gradients=True)
+    assert verification.ok, str(verification)
+    assert {row.name for row in verification.outputs if "training" in row.case} >= {"logits", "more"}
+    assert {row.name for row in verification.outputs if "evaluation" in row.case} >= {"output"}
+
+
+class Counting(nn.Module):
+    """Its buffer changes in evaluation alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        if not self.training:
+            self.calls += 1
+        return x * 2
 
 
 def test_what_cannot_serve_both_modes_says_so():
-    translation = translator.translate(Heads().train(), (ROWS,))
+    translation = translator.translate(Counting().train(), (ROWS,))
     assert translation.verify(gradients=True).ok
     assert any("does in evaluation mode what it does in training mode" in note for note in translation.captured.notes)
+    assert "inference_mode changes nothing here" in translation.source
 
 
 class Numpy(nn.Module):

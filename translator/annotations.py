@@ -192,6 +192,8 @@ def module_docstring(file: File) -> str:
         f'    model{", state" if stateful else ""} = load("model.safetensors")',
         f"    outputs{', state' if stateful else ''} = {model}({', '.join(called)})",
     ]
+    if mode == "training" and file.program.bodies.captured.evaluation is None:
+        lines += ["", "eqx.nn.inference_mode changes nothing here: for evaluation, translate module.eval()."]
     if untraced:
         lines += ["", "Not for jax.jit: the lengths of some arrays depend on values."]
     return docstring("\n".join(lines))

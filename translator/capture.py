@@ -103,6 +103,7 @@ def capture(
         graph=graph,
         program=program,
         evaluation=evaluation,
+        evaluation_returns=traced.evaluation_returns,
         args=tuple(args),
         kwargs=dict(kwargs),
         state=state,
@@ -132,6 +133,7 @@ class _Traced:
     targets: dict[str, str]
     constants: dict[str, torch.Tensor]
     notes: list[str] = field(default_factory=list)
+    evaluation_returns: int = 0
 
     def __post_init__(self) -> None:
         self.mutated = tuple(self.targets[buffer.name] for buffer in self.finals)
@@ -203,17 +205,16 @@ def _in_both_modes(training: _Traced, evaluation: ExportedProgram, notes: list[s
     other = _traced(evaluation)
     mutated = tuple(dict.fromkeys((*training.mutated, *other.mutated)))
     try:
-        if training.program.call_spec.out_spec != evaluation.call_spec.out_spec:
-            raise modes.Unmatched("the two modes return different structures")
+        same_structure = training.program.call_spec.out_spec == evaluation.call_spec.out_spec
         for traced in (training, other):
             _thread(traced, mutated)
-        added = modes.merge(training.graph, other.graph, training.loose(), other.loose())
+        merged = modes.merge(training.graph, other.graph, training.loose(), other.loose(), same_structure)
     except modes.Unmatched as reason:
         notes.append(f"the emitted module does in evaluation mode what it does in training mode: {reason}")
         return None
-    training.constants |= added
-    training.targets |= {name: name for name in added}
-    training.mutated = mutated
+    training.constants |= merged.added
+    training.targets |= {name: name for name in merged.added}
+    training.mutated, training.evaluation_returns = mutated, merged.returned_apart
     return training
 
 

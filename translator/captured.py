@@ -22,7 +22,8 @@ class Captured:
     """A functional FX graph of ATen ops with its provenance.
 
     graph: the nodes, no-grad, autocast and control flow part of it (see `regions`), in-place ops replaced. program: torch's own, which runs as the reference.
-    evaluation: that of evaluation mode, where the module is in training mode and the graph does both (see `modes`).
+    evaluation: that of evaluation mode, where the module is in training mode and the graph does both (see `modes`). evaluation_returns: how many of
+    the graph's outputs are those of evaluation mode alone, where it returns something else.
     args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
     targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
     persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
@@ -43,6 +44,7 @@ class Captured:
     hints: Mapping[sympy.Symbol, int]
     module: torch.nn.Module | None
     class_name: str
+    evaluation_returns: int = 0
     mutated: tuple[str, ...] = ()
     conditions: tuple[sympy.Basic, ...] = ()
     value_lengths: Mapping[sympy.Symbol, int] = field(default_factory=dict)

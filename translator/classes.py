@@ -67,6 +67,7 @@ class Definition:
     outputs: list[Value] = field(default_factory=list)  # what any member returns
     branches: list[Branch] = field(default_factory=list)  # on optional fields, in order
     needs_key: bool = False
+    returns_by_mode: bool = False  # whether a root returns something else in evaluation mode
     # What `__call__` returns, once it is written: for each part the output that it is, or the outputs that it is a list of.
     returns: list[list[int] | int] | None = None
     results: list[str | None] = field(default_factory=list)
@@ -79,7 +80,8 @@ class Definition:
     def inference(self) -> bool:
         """Whether its own code does something else in evaluation mode."""
         statements = self.body.statements if self.body is not None else []
-        return any(isinstance(part, Inference) for statement in statements for part in walk(statement.expr))
+        own = any(isinstance(part, Inference) for statement in statements for part in walk(statement.expr))
+        return own or self.returns_by_mode
 
     @property
     def optional(self) -> list[str]:

@@ -38,6 +38,7 @@ class File:
         self.tied, self.unused, self.frozen = tied, unused, frozen
         if program.root.body is not None and program.root.body.key is not None:
             outputs.make_room("key")
+        program.root.returns_by_mode = len(outputs.returned) > 1
         self.copied = Copied()
         self.roots: set[str] = set()
         self.dims = annotations.Dimensions(program.root.body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,17 +31,30 @@ def choose(evaluation: Any, training: Any) -> Any:
     raise NotImplementedError("a marker")
 
 
+@dataclass(frozen=True)
+class Merged:
+    """added: the constants that evaluation brought in, by the names of their placeholders. returned_apart: how many outputs at
+    the end (before the state) are evaluation's alone, where it returns something else than training."""
+
+    added: dict[str, torch.Tensor]
+    returned_apart: int = 0
+
+
 def merge(
-    training: Graph, evaluation: Graph, constants: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
+    training: Graph,
+    evaluation: Graph,
+    constants: Mapping[str, torch.Tensor],
+    others: Mapping[str, torch.Tensor],
+    same_structure: bool = True,
+) -> Merged:
     """Let the graph of the training mode do in evaluation what the other does.
 
     constants, others: the tensors that are no parameters, buffers or inputs, by the names of their placeholders, of training and
-    of evaluation. Returns those that evaluation adds. Raises Unmatched, and then the graph must not be used.
+    of evaluation. same_structure: whether what the two return is nested alike. Raises Unmatched, and then the graph must not be used.
     """
     merging = _Merging(training, evaluation, constants, others)
-    merging.run()
-    return merging.added
+    merging.run(same_structure)
+    return Merged(merging.added, merging.apart)
 
 
 class _Merging:
@@ -54,11 +68,12 @@ class _Merging:
         self.graph, self.evaluation = training, evaluation
         self.constants, self.others = constants, others
         self.added: dict[str, torch.Tensor] = {}
+        self.apart = 0
         self.same: dict[Node, Node] = {}
         self.choices: dict[tuple[Node, Node], Node] = {}
         self.inside = regions.scopes(training)
 
-    def run(self) -> None:
+    def run(self, same_structure: bool) -> None:
         self._placeholders()
         for graph in (self.graph, self.evaluation):
             _settle_flags(graph)
@@ -69,7 +84,7 @@ class _Merging:
             if node.op == "placeholder":
                 continue
             if node.op == "output":
-                self._outputs(node)
+                self._outputs(node, same_structure)
                 continue
             partner = pairs.get(node)
             if partner is not None and self._match(partner, node):
@@ -147,24 +162,20 @@ class _Merging:
             self.choices[source, own] = node
         return self.choices[source, own]
 
-    def _outputs(self, output: Node) -> None:
+    def _outputs(self, output: Node, same_structure: bool) -> None:
+        """Choose each output by the mode; where the two return something else, evaluation's come after training's."""
         end = next(node for node in self.graph.nodes if node.op == "output")
-        mine, other = end.args[0], output.args[0]
-        if len(mine) != len(other):
-            raise Unmatched(f"in evaluation the module returns {len(other)} values, in training {len(mine)}")
-        results = []
-        for a, b in zip(mine, other, strict=True):
-            if not isinstance(a, Node) or not isinstance(b, Node):
-                if a is not b and not _equal(a, b):
-                    raise Unmatched("the two modes return different numbers")
-                results.append(a)
-            elif is_state(a) or self.same[b] is a:
-                results.append(a)
-            elif not _alike(a, self.same[b]):
-                raise Unmatched("the two modes return arrays of different shapes")
-            else:
-                results.append(self._choice(self.same[b], a, end))
-        end.args = (tuple(results),)
+        mine, other = list(end.args[0]), [self.same.get(n, n) if isinstance(n, Node) else n for n in output.args[0]]
+        state = [mine.pop()] if isinstance(mine[-1], Node) and is_state(mine[-1]) else []
+        other = other[: -len(state)] if state else other
+        if same_structure and all(map(_exchangeable, mine, other)):
+            chosen = [
+                a if a is b or not isinstance(a, Node) else self._choice(b, a, end)
+                for a, b in zip(mine, other, strict=True)
+            ]
+        else:
+            chosen, self.apart = [*mine, *other], len(other)
+        end.args = ((*chosen, *state),)
 
     def _keep_state(self, matched: set[Node]) -> None:
         """What training alone writes to the state is written in training alone: once for all that one call writes in a row."""
@@ -221,6 +232,13 @@ def _alike(a: Node, b: Node) -> bool:
     if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor):
         return not isinstance(x, (torch.Tensor, tuple, list)) and type(x) is type(y) and _equal(x, y)
     return x.dtype == y.dtype and x.ndim == y.ndim and all(map(_equal, x.shape, y.shape))
+
+
+def _exchangeable(a: Any, b: Any) -> bool:
+    """Whether two outputs are the same number, or arrays of one shape and dtype."""
+    if isinstance(a, Node) and isinstance(b, Node):
+        return a is b or _alike(a, b)
+    return not isinstance(a, Node) and not isinstance(b, Node) and (a is b or _equal(a, b))
 
 
 def _same_size(a: Node, b: Node) -> bool:

@@ -19,7 +19,7 @@ import torch
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from op_table.expr import Call, Name, Value, values
+from op_table.expr import Call, Conditional, Inference, Name, Value, values
 from op_table.registry import Unsupported
 from translator import annotations, guards
 from translator.body import Bodies
@@ -65,10 +65,16 @@ class Outputs:
         self.captured, self.conditions = captured, conditions
         self.graph_output = next(n for n in captured.graph.nodes if n.op == "output")
         self.containers: dict[tuple[type, tuple[str, ...]], Container] = {}
-        self.leaves = list(self.graph_output.args[0])
-        self.state = self.leaves.pop() if captured.mutated else None
-        self.spec = captured.program.call_spec.out_spec
-        self._find_containers(self.spec)
+        leaves = list(self.graph_output.args[0])
+        self.state = leaves.pop() if captured.mutated else None
+        # What is returned, as (structure, leaves); in evaluation mode, too, where that is something else.
+        self.returned = [(captured.program.call_spec.out_spec, leaves)]
+        if captured.evaluation_returns:
+            count = len(leaves) - captured.evaluation_returns
+            specs = (captured.program.call_spec.out_spec, captured.evaluation.call_spec.out_spec)
+            self.returned = list(zip(specs, (leaves[:count], leaves[count:]), strict=True))
+        for spec, _ in self.returned:
+            self._find_containers(spec)
         self._read_inputs()
         if self.state is not None:
             self.make_room("state")
@@ -103,16 +109,16 @@ class Outputs:
 
     def expression(self, bodies: Bodies) -> Any:
         """What the root returns, over the values of its body; with a state, both."""
-        leaves = iter(self.leaves)
 
-        def leaf() -> Any:
-            part = next(leaves)
+        def leaf(part: Any) -> Any:
             try:
                 return bodies.result(part) if isinstance(part, Node) else part
             except Unsupported as error:
                 raise TranslationError(f"the module returns what cannot be translated: {error}") from error
 
-        result = self._build(self.spec, leaf)
+        result, *evaluation = [self._build(spec, map(leaf, leaves).__next__) for spec, leaves in self.returned]
+        if evaluation:
+            result = Conditional(Inference(), evaluation[0], result)
         return result if self.state is None else (result, bodies.operand(self.state))
 
     def _build(self, spec: Any, leaf: Callable[[], Any]) -> Any:
@@ -138,8 +144,8 @@ class Outputs:
         raise TranslationError(f"the module returns a {spec.type.__name__}, of which the emitted file has no equal")
 
     def annotation(self, file: File) -> str:
-        values = iter(self.leaves)
-        result = self._annotate(self.spec, file, values)
+        texts = [self._annotate(spec, file, iter(leaves)) for spec, leaves in self.returned]
+        result = " | ".join(dict.fromkeys(texts))
         return result if self.state is None else f"tuple[{result}, {annotations.STATE}]"
 
     def _annotate(self, spec: Any, file: File, leaves: Any) -> str:
@@ -161,12 +167,11 @@ class Outputs:
     def class_sources(self, file: File) -> list[str]:
         """The NamedTuples, inner ones first."""
         types: dict[str, list[str]] = {}
-        leaves = iter(self.leaves)
 
-        def visit(spec: Any) -> str:
+        def visit(spec: Any, leaves: Any) -> str:
             if spec.is_leaf():
                 return self._annotate(spec, file, leaves)
-            parts = [visit(child) for child in _specs(spec)]
+            parts = [visit(child, leaves) for child in _specs(spec)]
             container = self._container(spec)
             if container is not None:
                 types.setdefault(container.name, parts)
@@ -176,7 +181,8 @@ class Outputs:
                 return f"tuple[{', '.join(parts) or '()'}]"
             return f"list[{kinds}]" if spec.type is list else f"dict[str, {kinds}]"
 
-        visit(self.spec)
+        for spec, leaves in self.returned:
+            visit(spec, iter(leaves))
         sources = []
         for container in self.containers.values():
             fields = [f"    {n}: {t}" for n, t in zip(container.fields, types[container.name], strict=True)]
@@ -186,14 +192,13 @@ class Outputs:
 
     def described(self, file: File, describe: Callable[[Value], str]) -> str:
         """The results in one line for the docstring."""
-        leaves = iter(self.leaves)
 
-        def visit(spec: Any) -> str:
+        def visit(spec: Any, leaves: Any) -> str:
             if spec.is_leaf():
                 part = next(leaves)
                 value = file.program.bodies.operand(part) if isinstance(part, Node) else part
                 return describe(value) if isinstance(value, Value) else repr(value)
-            parts = [visit(child) for child in _specs(spec)]
+            parts = [visit(child, leaves) for child in _specs(spec)]
             names = _field_names(spec) or _keys(spec)
             if names is not None:
                 return ", ".join(f"{n}: {p}" for n, p in zip(names, parts, strict=True))
@@ -201,8 +206,9 @@ class Outputs:
                 return f"{len(parts)} x ({parts[0]})"
             return f"({', '.join(parts)})"
 
-        text = visit(self.spec)
-        return text[1:-1] if text.startswith("(") and text.endswith(")") else text
+        texts = [visit(spec, iter(leaves)) for spec, leaves in self.returned]
+        texts = [text[1:-1] if text.startswith("(") and text.endswith(")") else text for text in texts]
+        return "; in evaluation mode ".join(texts)
 
     # Arguments.
 

@@ -1,8 +1,11 @@
 """Reductions along every kind of `dim`, of every dtype, and at NaN."""
 
+import numpy as np
 import pytest
 import torch
 
+from op_table.registry import Unsupported
+from tests.ops.harness import lowered
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -204,3 +207,11 @@ def test_sums_and_products_as_small_integers_and_bools():
             ("aten.prod.dim_int", lambda x: x.prod(0, dtype=torch.bool), [bools]),
         ]
     )
+
+
+def test_the_median_of_no_integers_is_refused():
+    """torch casts NaN to an integer there, which gives what the machine gives."""
+    for function in (torch.median, torch.nanmedian):
+        with pytest.raises(Unsupported, match="no integers"):
+            lowered(lambda x, f=function: f(x), torch.zeros(0, dtype=torch.int64))
+        assert np.isnan(lowered(lambda x, f=function: f(x), torch.zeros(0))[0][0])
