@@ -212,15 +212,18 @@ def logsumexp(x: Expr, dim: Any, keepdim: bool = False) -> Expr:
     return jax.nn.logsumexp(inexact(x), **over(x, dim, keepdim))
 
 
-def _require_numbers(x: Value) -> None:
-    if is_integer(x.dtype) and 0 in x.hint:
+def _whole_median(x: Value, **options: Any) -> Expr:
+    """Of all elements. Of none it is NaN, where the dtype has one: JAX would take what is not there as 0."""
+    if 0 not in x.hint:
+        return prelude(order.median)(x.ravel(), 0, **options)[0]
+    if is_integer(x.dtype):
         raise Unsupported("the median of no integers, which torch casts from NaN")
+    return jnp.asarray(jnp.nan, dtype=written(x.dtype))
 
 
 @lowers("aten.median.default")
 def median(x: Value) -> Expr:
-    _require_numbers(x)
-    return prelude(order.median)(x.ravel(), 0)[0]
+    return _whole_median(x)
 
 
 @lowers("aten.median.dim")
@@ -230,8 +233,7 @@ def median_dim(x: Expr, dim: int, keepdim: bool = False) -> Expr:
 
 @lowers("aten.nanmedian.default")
 def nanmedian(x: Value) -> Expr:
-    _require_numbers(x)
-    return prelude(order.median)(x.ravel(), 0, ignore_nan=True)[0]
+    return _whole_median(x, ignore_nan=True)
 
 
 @lowers("aten.nanmedian.dim")

@@ -1,6 +1,5 @@
 """Reductions along every kind of `dim`, of every dtype, and at NaN."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -209,9 +208,9 @@ def test_sums_and_products_as_small_integers_and_bools():
     )
 
 
-def test_the_median_of_no_integers_is_refused():
+def test_the_median_of_nothing():
     """torch casts NaN to an integer there, which gives what the machine gives."""
     for function in (torch.median, torch.nanmedian):
         with pytest.raises(Unsupported, match="no integers"):
             lowered(lambda x, f=function: f(x), torch.zeros(0, dtype=torch.int64))
-        assert np.isnan(lowered(lambda x, f=function: f(x), torch.zeros(0))[0][0])
+        check_table([(f"aten.{function.__name__}.default", lambda x, f=function: f(x), [torch.zeros(2, 0)])])
