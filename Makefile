@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo examples bench test test-only golden zoo opinfo fuzz lint format clean
+.PHONY: help venv install training demo examples bench test test-only golden zoo opinfo fuzz lint format clean
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ golden: venv ## Write the emitted files that tests/golden keeps anew, to be revi
 
 zoo: venv ## Every model of the zoo as make test checks it, and its file with pyright.
 	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py
+
+training: venv ## Every model of the zoo that is to train, in training mode: gradients and ten steps against torch.
+	TRAINING=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rP tests/test_zoo_training.py
 
 # How many random programs make fuzz draws, and the seed of the first.
 FUZZ ?= 10000

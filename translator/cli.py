@@ -121,6 +121,9 @@ def verify(
     spec: Annotated[
         str | None, typer.Argument(metavar="[SPEC]", help="The torch module, if not the one of the report.")
     ] = None,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Compare gradients and ten steps of SGD and AdamW, too.")
+    ] = False,
 ) -> None:
     """Compare a saved folder, its model.py and weights as they are now, with the torch module."""
     from translator.saved import Saved
@@ -131,7 +134,7 @@ def verify(
             spec = spec or saved.report.get("spec")
             translation = _translated(_required(spec), False, show, saved)
             show("verify")
-            verification = saved.verify(translation.captured, translation.emitted, show)
+            verification = saved.verify(translation.captured, translation.emitted, show, gradients)
         console.print(verification)
         if not verification.ok:
             raise typer.Exit(1)

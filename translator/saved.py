@@ -71,12 +71,17 @@ class Saved:
         return Resolved(resolved.module, args, kwargs)
 
     def verify(
-        self, captured: Captured, emitted: Emitted, progress: Callable[[str], None] | None = None
+        self,
+        captured: Captured,
+        emitted: Emitted,
+        progress: Callable[[str], None] | None = None,
+        gradients: bool = False,
     ) -> Verification:
         """Compare the source and weights of this folder with the torch module that captured and emitted are of."""
         now = dataclasses.replace(emitted, source=self.source, constants=self.constants)
         state = checkpoint.read(self.folder)
-        return verify(captured, now, state=state, reproduce=self.folder, progress=progress)
+        options = {"gradients": gradients, "reproduce": self.folder, "progress": progress}
+        return verify(captured, now, state=state, **options)
 
     def rebind(self, path: str | Path, output: str | Path | None = None, overwrite: bool = False) -> Path:
         """Give this folder, or a copy of it at output, the weights of a checkpoint, and return its path.
