@@ -25,6 +25,7 @@ from op_table.expr import (
     Name,
     Operation,
     Prelude,
+    RandomKey,
     Size,
     Subscript,
     Value,
@@ -313,8 +314,10 @@ class Bodies:
             assert isinstance(node, Node) and module.layer is not None
             x = self.operand(node.args[module.layer.input])
             leaf = Leaf(module.path)
-            expr = lift(leaf, x.ndim, module.layer.event_ndim)(x)
-            body.statements.append(Statement((self.operand(node),), expr, node, call, groups, body.call.frame))
+            options = {"key": RandomKey()} if module.layer.draws else {}
+            expr = lift(leaf, x.ndim, module.layer.event_ndim)(x, **options)
+            result = call.items[-1]
+            body.statements.append(Statement((self.operand(result),), expr, result, call, groups, body.call.frame))
         elif module.kind == CLASS and module.callable:
             child = self.body_of(module, call)
             named = (("key", child.key),) if child.key is not None else ()

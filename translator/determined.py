@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import torch
@@ -127,6 +128,24 @@ _MEANING: dict[Any, Callable] = {
     **dict.fromkeys((aten.randint, aten.randint_like), _filled(lambda given: given.get("low", 0))),
     aten.randperm: _permutation,
 }
+
+
+class Kept(eqx.Module):
+    """eqx.nn.Dropout that keeps every element, and scales it as ever."""
+
+    p: float
+    inference: bool
+
+    def __call__(self, x: jax.Array, *, key: Any = None) -> jax.Array:
+        return x if self.inference else x / (1 - self.p)
+
+
+def kept(model: Any) -> Any:
+    """model without the chance of its eqx.nn.Dropout layers."""
+    is_dropout = lambda leaf: isinstance(leaf, eqx.nn.Dropout)
+    return jax.tree.map(
+        lambda leaf: Kept(leaf.p, leaf.inference) if is_dropout(leaf) else leaf, model, is_leaf=is_dropout
+    )
 
 
 class Jax:

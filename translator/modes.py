@@ -18,8 +18,10 @@ from torch.utils import _pytree as pytree
 
 from translator import regions
 from translator.affine import size_expr
-from translator.lower import op_name
+from translator.lower import op_name, packet
 from translator.state import is_state, link, placeholder, write
+
+_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 
 
 class Unmatched(Exception):
@@ -87,7 +89,11 @@ class _Merging:
                 self._outputs(node, same_structure)
                 continue
             partner = pairs.get(node)
-            if partner is not None and self._match(partner, node):
+            if partner is not None and _is_switched(partner, node):
+                self.same[node] = self._switch(partner, node)
+                matched.add(partner)
+                partner = self.same[node]
+            elif partner is not None and self._match(partner, node):
                 self.same[node] = partner
                 matched.add(partner)
             else:
@@ -150,6 +156,19 @@ class _Merging:
             partner.replace_input_with(a, self._choice(source, a, partner))
         return True
 
+    def _switch(self, partner: Node, node: Node) -> Node:
+        """Let dropout give its argument in evaluation mode, whatever reads it."""
+        source = self.same[node.args[0]]
+        if source is not partner.args[0]:
+            partner.replace_input_with(partner.args[0], self._choice(source, partner.args[0], partner))
+        with self.graph.inserting_after(partner):
+            choice = self.graph.call_function(choose, (partner.args[0], partner))
+        choice.meta = {
+            k: partner.meta[k] for k in ("nn_module_stack", "stack_trace", "custom", "val") if k in partner.meta
+        }
+        partner.replace_all_uses_with(choice, delete_user_cb=lambda user: user is not choice)
+        return choice
+
     def _choice(self, source: Node, own: Node, reader: Node) -> Node:
         if (source, own) not in self.choices:
             later = max(source, own)
@@ -209,6 +228,19 @@ def _settle_flags(graph: Graph) -> None:
         share = given.get("dropout", given.get("p"))
         if given.get("train") is True and (share == 0 or given.get("num_layers") == 1):
             node.args = tuple(False if name == "train" else arg for name, arg in zip(names, node.args, strict=False))
+
+
+def _is_switched(partner: Node, node: Node) -> bool:
+    """Whether two nodes are a dropout that is on in training and off in evaluation."""
+    if (
+        packet(partner) not in _DROPOUT
+        or partner.kwargs
+        or node.kwargs
+        or len(partner.args) != 3
+        or len(node.args) != 3
+    ):
+        return False
+    return partner.args[1] == node.args[1] and (partner.args[2], node.args[2]) == (True, False)
 
 
 def _aligned(training: Graph, evaluation: Graph) -> dict[Node, Node]:

@@ -15,10 +15,11 @@ from torch.fx import Graph
 
 from op_table import layers
 from op_table.dtypes import to_numpy
-from op_table.expr import Expr, Value, key
+from op_table.expr import Expr, Value, eqx, key
 from translator.captured import Captured
 from translator.hierarchy import ModuleCall
-from translator.lower import Sizes, arguments, op_name, operand_value
+from translator.lower import Sizes, arguments, op_name, operand_value, packet
+from translator.modes import choose
 
 CLASS, LAYER, TUPLE, DICT, INLINE = "class", "layer", "tuple", "dict", "inline"
 
@@ -51,6 +52,7 @@ class LayerUse:
     event_ndim: int | None
     needs_key: bool
     input: int = 0  # the position of the op's argument that the layer is called with
+    draws: bool = False  # whether its call takes a key
 
 
 @dataclass(eq=False)
@@ -120,7 +122,9 @@ def _settle(module: Module, captured: Captured, sizes: Sizes) -> None:
     module.type_name = _type_name(module, captured)
     arrays = [entry for entry in module.entries.values() if isinstance(entry, Array)]
     has_arrays = any(isinstance(e, Array) for m in module.walk() for e in m.entries.values())
-    if not has_arrays:
+    if not has_arrays and (use := _dropout(module)) is not None:
+        module.kind, module.layer = LAYER, use
+    elif not has_arrays:
         nodes = max((sum(1 for _ in call.nodes()) for call in module.calls), default=0)
         own = module.type_name.startswith("torch.nn.") or not module.calls
         module.kind = INLINE if own or nodes < _WORTH_A_CLASS else CLASS
@@ -142,6 +146,21 @@ def _type_name(module: Module, captured: Captured) -> str:
         cls = type(captured.module.get_submodule(module.path))
         return f"{cls.__module__}.{cls.__qualname__}"
     return ""
+
+
+def _dropout(module: Module) -> LayerUse | None:
+    """torch.nn.Dropout as Equinox's, if every call of it drops in training and gives its argument in evaluation."""
+    shares = []
+    for call in module.calls:
+        if module.type_name != "torch.nn.modules.dropout.Dropout" or call.split or len(call.items) != 2:
+            return None
+        drop, choice = call.items
+        if isinstance(drop, ModuleCall) or isinstance(choice, ModuleCall) or choice.target is not choose:
+            return None
+        if packet(drop) != "dropout" or choice.args != (drop.args[0], drop) or len(drop.users) > 1 or drop.args[1] == 1:
+            return None
+        shares.append(drop.args[1])
+    return LayerUse(eqx.nn.Dropout(shares[0]), None, False, draws=True) if len(set(shares)) == 1 else None
 
 
 def _layer(module: Module, captured: Captured, sizes: Sizes) -> LayerUse | None:

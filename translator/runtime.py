@@ -69,6 +69,7 @@ class Runner:
             self.key = jax.random.key(0) if takes_key else None
         if takes_key:
             vars(self.module)["jax"] = determined.Jax()
+            self.model = determined.kept(self.model)
         # In float64 nothing depends on how well XLA optimises, and compiling is most of what a verification costs.
         options = {"xla_backend_optimization_level": 0} if wide else {}
         self._jitted = jax.jit(_call, static_argnums=1, compiler_options=options)
