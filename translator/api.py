@@ -24,8 +24,9 @@ def translate(
 ) -> Translation:
     """Translate a torch module, as it stands in evaluation or in training mode, into Equinox source.
 
-    What draws random numbers (dropout in training, `torch.rand`) takes a `key`. A module that updates buffers in forward, as
-    batch norm does in training, is refused.
+    What draws random numbers (dropout in training, `torch.rand`) takes a `key`, and what updates buffers in forward (batch norm
+    in training) a `state`: `model(x, state=state, key=key) -> (y, state)`. A module in training mode is traced in both modes,
+    and eqx.nn.inference_mode of the emitted one is its eval(); the notes of the capture say where that is not so.
     args, kwargs: example inputs; their dtypes are kept, and their lengths where torch.export finds that they must be.
     dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. progress: told each stage's name
     as it begins. spec: where the module came from, kept for `torch2eqx verify`.
