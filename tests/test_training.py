@@ -111,18 +111,30 @@ class Noise(nn.Module):
         return F.dropout(self.linear(x), 0.5)
 
 
-def norms():
-    for affine in (True, False):
-        for momentum in (0.1, 0.3, None):
-            for tracked in (True, False):
-                options = {"affine": affine, "momentum": momentum, "track_running_stats": tracked}
-                yield nn.BatchNorm1d(6, **options), ROWS
-                yield nn.BatchNorm2d(6, **options), IMAGE
-                yield nn.BatchNorm3d(6, **options), torch.randn(2, 6, 2, 3, 2)
-    yield nn.InstanceNorm1d(7, affine=True, track_running_stats=True), SEQUENCE
-    yield nn.InstanceNorm2d(6, track_running_stats=True, momentum=0.4), IMAGE
-    yield nn.InstanceNorm3d(6, affine=True, track_running_stats=True), torch.randn(2, 6, 2, 3, 2)
+class Norms(nn.Module):
+    """Every norm of a kind, with momentum and without, with and without affine parameters and running statistics."""
 
+    def __init__(self, kind: type[nn.Module], features: int, momenta: tuple = (0.1, 0.3, None)):
+        super().__init__()
+        self.norms = nn.ModuleList(
+            kind(features, affine=affine, momentum=momentum, track_running_stats=tracked)
+            for affine in (True, False)
+            for momentum in momenta
+            for tracked in (True, False)
+        )
+
+    def forward(self, x):
+        return [norm(x) for norm in self.norms]
+
+
+NORMS = {
+    "batch 1d": (Norms(nn.BatchNorm1d, 6), ROWS),
+    "batch 2d": (Norms(nn.BatchNorm2d, 6), IMAGE),
+    "batch 3d": (Norms(nn.BatchNorm3d, 6), torch.randn(2, 6, 2, 3, 2)),
+    "instance 1d": (Norms(nn.InstanceNorm1d, 7, (0.1, 0.4)), SEQUENCE),
+    "instance 2d": (Norms(nn.InstanceNorm2d, 6, (0.1, 0.4)), IMAGE),
+    "instance 3d": (Norms(nn.InstanceNorm3d, 6, (0.1, 0.4)), torch.randn(2, 6, 2, 3, 2)),
+}
 
 MODULES = {
     "residual": (Residual(), IMAGE),
@@ -157,10 +169,9 @@ def test_it_trains_as_torch_does(name, tmp_path):
     linters.ruff(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "module, x", norms(), ids=lambda part: str(part).replace(" ", "") if isinstance(part, nn.Module) else ""
-)
-def test_norms_in_training(module, x):
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_in_training(name):
+    module, x = NORMS[name]
     translation = translator.translate(copy.deepcopy(module).train(), (x,), dynamic_shapes=None)
     verification = translation.verify(random=0, sizes=0, gradients=True)
     assert verification.ok, str(verification)
@@ -292,6 +303,21 @@ def test_what_cannot_serve_both_modes_says_so():
     assert translation.verify(gradients=True).ok
     assert any("does in evaluation mode what it does in training mode" in note for note in translation.captured.notes)
     assert "inference_mode changes nothing here" in translation.source
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inference = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return F.dropout(self.inference(x), 0.5, self.training)
+
+
+def test_a_child_called_inference_is_refused_beside_the_flag():
+    with pytest.raises(translator.TranslationError, match="called `inference`"):
+        translator.translate(Named().train(), (ROWS,))
+    assert translator.translate(Named().eval(), (ROWS,)).verify(random=0, sizes=0).ok
 
 
 class Numpy(nn.Module):

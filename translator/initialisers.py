@@ -14,6 +14,7 @@ from translator.annotations import array_type
 from translator.classes import Argument, Definition
 from translator.constants import formula
 from translator.constructors import full_call, short_call
+from translator.errors import TranslationError
 from translator.modules import CLASS, DICT, INLINE, LAYER, TUPLE, Array, Module
 from translator.tokens import replace_numbers, same_number
 
@@ -62,6 +63,11 @@ class Initialiser:
             optional = set(self.definition.optional)
             lines = [f"{line} | None" if line.partition(":")[0] in optional else line for line in lines]
         if self.definition.inference:
+            if "inference" in self.module.entries:
+                raise TranslationError(
+                    f"{self.module.path or 'the root module'} holds something called `inference`, the name by which Equinox "
+                    "sets the mode: rename it, or translate the module in evaluation mode"
+                )
             lines.append("inference: bool")
         for argument in self.definition.arguments:
             if argument.in_body:

@@ -139,7 +139,7 @@ class _Torch:
             self.held[placeholder] = buffers[name].detach()
         loss = torch.zeros((), dtype=torch.float64)
         for name, value in outputs.items():
-            if isinstance(value, torch.Tensor) and value.requires_grad and value.numel():
+            if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex()) and value.numel():
                 weights = torch.from_numpy(_weights(name, tuple(value.shape)))
                 for part in (value.real, value.imag) if value.is_complex() else (value,):
                     loss = loss + (weights * part + part**2 / 2).mean()
