@@ -59,6 +59,13 @@ def unseeded() -> Iterator[None]:
         yield
 
 
+def always(found: Draws) -> Any:
+    """The one result that all draws give; None where they differ."""
+    leaves = jax.tree.leaves(found.result)
+    alike = all(bool(((leaf == leaf[:1]) | (leaf != leaf)).all()) for leaf in map(np.asarray, leaves))
+    return jax.tree.map(lambda leaf: leaf[0], found.result) if alike else None
+
+
 def problem(found: Draws, draw: Callable[[], Any]) -> str:
     """Why the draws are no sample of what torch draws; empty if they are. draw gives one more of torch's results."""
     torch.manual_seed(0)
