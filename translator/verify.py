@@ -92,7 +92,7 @@ def verify(
     if verification.ok or not rows:
         return verification
     failed = next((result for result in results if not all(row.ok for row in _rows(result, errors))), None)
-    if in_training(captured.module) or emitted.takes_key or failed is None:
+    if in_training(captured.module) or emitted.takes_key or captured.mutated or failed is None:
         return verification  # calls of modules are not told apart with a state, keys or another mode
     say("verify: module by module")
     return _explained(verification, captured, emitted, state, failed.case, (wide, narrow), reproduce)
@@ -115,7 +115,7 @@ def _cases(
 
     A module in training mode has every case in both modes, as far as one file holds both.
     """
-    plain = not in_training(captured.module) and not emitted.takes_key
+    plain = not in_training(captured.module) and not emitted.takes_key and not captured.mutated
     yield from _cases_in_a_mode(
         captured, random, sizes, notes, TRAINING if in_training(captured.module) else "", False, plain
     )

@@ -4,8 +4,8 @@ Each shows what a plain JAX translation gives (where there is one) and that ours
 here and elsewhere (nn: test_pitfalls_nn.py):
 
 GELU                                  gelu_is_exact_by_default
-BatchNorm, training                   nn: batch_norm_in_training_is_refused_not_lost
-mutated buffers                       ../test_translate.py: a_buffer_that_forward_updates_is_refused
+BatchNorm, training                   nn: batch_norm_in_training_tracks_the_unbiased_variance, and ../test_training.py
+mutated buffers                       ../test_translate.py: a_buffer_that_forward_updates_is_state, and ../test_training.py
 SDPA, fully masked row                nn: attention_of_a_fully_masked_row_is_zero, gradient_through_a_fully_masked_row_is_finite
 SDPA dropout, is_causal, enable_gqa   nn: attention_options_are_not_ignored
 LayerNorm, RMSNorm                    nn: layer_norm_and_rms_norm_have_the_models_eps, norms_of_bfloat16_are_upcast_before_the_weight

@@ -12,17 +12,19 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import translator
-from op_table.registry import Unsupported
 from tests.ops.harness import check, lowered, to_array
 
 SDPA = "aten.scaled_dot_product_attention.default"
 
 
-def test_batch_norm_in_training_is_refused_not_lost():
-    op = torch.ops.aten.batch_norm.default
-    mean, var = torch.zeros(3), torch.ones(3)
-    with pytest.raises(Unsupported, match="running statistics"):
-        lowered(lambda x, m, v: op(x, None, None, m, v, True, 0.1, 1e-5, False), torch.randn(4, 3), mean, var)
+def test_batch_norm_in_training_tracks_the_unbiased_variance():
+    """And normalises by the biased one; momentum is the new share."""
+    x = torch.randn(4, 3)
+    translation = translator.translate(torch.nn.BatchNorm1d(3, momentum=0.25).train(), (x,))
+    y, state = translation.model(jnp.asarray(x.numpy()), state=translation.state)
+    found = translator.state_dict(translation.model, state)["running_var"]
+    np.testing.assert_allclose(found, 0.75 + 0.25 * x.numpy().var(0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(y).var(0), 1, atol=1e-3)
 
 
 def test_attention_of_a_fully_masked_row_is_zero():
