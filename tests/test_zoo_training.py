@@ -19,7 +19,7 @@ from tests.zoo.transformers_models import WAV2VEC2, sound
 
 # A batch norm of two images normalises each channel of the last layers by a handful of numbers, and gradients through that lose
 # half of float64's digits, in torch as in JAX.
-IMAGES = 8
+IMAGES = 4
 
 VISION = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "googlenet", "vit_b_16", "swin_t")
 OTHERS = ("bert", "gpt2", "llama", "t5", "clip", "vit", "unet2d_condition", "torch_lstm", "torch_gru")
