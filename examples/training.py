@@ -1,12 +1,9 @@
-"""What the examples share: the order of the batches, the plot of the losses, and how a saved model.py is imported."""
+"""What the examples share: the order of the batches, and the plot of the losses."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -28,14 +25,3 @@ def plot_losses(path: Path, title: str, by_torch: Sequence[float], by_equinox: S
     axes.set(title=title, xlabel="step", ylabel="training loss", yscale="log")
     axes.legend()
     figure.savefig(path, dpi=150)
-
-
-def import_file(path: Path) -> ModuleType:
-    """Import a saved model.py from where it lies."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module

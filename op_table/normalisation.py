@@ -1,4 +1,4 @@
-"""Normalisations in evaluation mode: over the last axes, over groups of channels, over given statistics."""
+"""Normalisations: over the last axes, over groups of channels, over given statistics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from op_table.expr import Expr, jnp, lax, prelude
 from op_table.prelude import normalisation as real
 from op_table.registry import Unsupported, lowers
 
-_TRAINING = "batch normalisation in training mode, which updates running statistics: only evaluation is translated"
+_TRAINING = (
+    "batch normalisation in training mode, which updates running statistics, within a branch or the body of a loop"
+)
 
 
 def _given(**options: object) -> dict:
@@ -56,7 +58,9 @@ def instance_norm(
     if not use_input_stats:
         return prelude(real.batch_norm)(input, running_mean, running_var, *_positional(weight, bias), eps=eps)
     if running_mean is not None:
-        raise Unsupported("instance normalisation that updates running statistics: only evaluation is translated")
+        raise Unsupported(
+            "instance normalisation that updates running statistics, within a branch or the body of a loop"
+        )
     return group_norm(input, input.shape[1], weight, bias, eps)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import translator
-from translator import capture, functionalise
+from translator import functionalise, traced
 from translator.errors import CaptureError, Undecided
 
 X = torch.linspace(-3.0, 3.0, 24).reshape(4, 6)
@@ -37,7 +37,7 @@ def rewritten(function, *, shared: bool = True):
     """The results of the rewritten graph on X; None where it is left to torch. shared: see the test that sets it."""
     module = Module(function).eval()
     program = torch.export.export(module, (X.clone(),), strict=False)
-    graph = capture.inline_regions(program.graph, program.graph_module)
+    graph = traced.inline_regions(program.graph, program.graph_module)
     for node in graph.nodes if not shared else ():
         if isinstance(node.meta.get("val"), Tensor):
             node.meta["val"] = node.meta["val"].clone()
@@ -383,7 +383,7 @@ def test_a_child_writes_what_its_parent_reads():
 
 def test_modules_and_lines_of_new_nodes():
     program = torch.export.export(Parent().eval(), (X.clone(),), strict=False)
-    graph = capture.inline_regions(program.graph, program.graph_module)
+    graph = traced.inline_regions(program.graph, program.graph_module)
     functionalise.replace_in_place(graph)
     for node in graph.nodes:
         if node.op == "call_function":

@@ -32,8 +32,8 @@ class Alignment:
 
     same: the other's value for each of the first's, by name. branches: for statements that the other lacks, the field that
     they need, where they begin and end, and each of their results with the name of the first's value that is that in the
-    other (empty: an extra). extras: for each place of the first where the other has an
-    argument that the first lacks, that argument; a place is the name of a branch's result, or a statement and argument.
+    other (empty: an extra). extras: for each place of the first where the other has an argument that the first lacks, that
+    argument; a place is the name of a branch's result, or a statement and argument.
     """
 
     numbers: list[Any]

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from translator.captured import Captured, in_training
 from translator.errors import CaptureError
 from translator.gradients import keep_needed
 from translator.parameters import recorded
-from translator.traced import explain, in_both_modes, inline_regions, quietly, thread, traced
+from translator.traced import explain, in_both_modes, quietly, thread, traced
 
 
 def capture(
@@ -126,15 +126,15 @@ def _evaluation(
 
 def _same_axes(module: torch.nn.Module, args: tuple, kwargs: dict, program: ExportedProgram) -> Any:
     """The dynamic axes of a program as torch.export takes them."""
-    shapes = ShapesCollection()
     args, kwargs = _distinct(args, kwargs)
-    for leaf, node in zip(pytree.tree_leaves((args, kwargs)), user_inputs(program.graph, program), strict=True):
-        value = node.meta.get("val")
-        if isinstance(value, torch.Tensor):
-            axes = [axis for axis, size in enumerate(value.shape) if isinstance(size, torch.SymInt)]
-            if axes:
-                shapes[leaf] = dict.fromkeys(axes, Dim.AUTO)
-    return shapes.dynamic_shapes(module, args, kwargs) if len(shapes._shapes) else None
+    values = (node.meta.get("val") for node in user_inputs(program.graph, program))
+    pairs = zip(pytree.tree_leaves((args, kwargs)), values, strict=True)
+    axes = [
+        (leaf, [axis for axis, size in enumerate(value.shape) if isinstance(size, torch.SymInt)])
+        for leaf, value in pairs
+        if isinstance(value, torch.Tensor)
+    ]
+    return _dynamic(module, args, kwargs, axes)
 
 
 def _export(
@@ -184,7 +184,8 @@ def _export(
         except Exception as error:
             raise CaptureError(explain(error)) from error
     try:
-        return attempt(_all_dynamic(module, args, kwargs))
+        tensors = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
+        return attempt(_dynamic(module, args, kwargs, [(tensor, range(tensor.ndim)) for tensor in tensors]))
     except CaptureError:
         raise
     except Exception as dynamic_error:
@@ -214,11 +215,14 @@ def _distinct(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     return pytree.tree_unflatten(leaves, structure)
 
 
-def _all_dynamic(module: torch.nn.Module, args: tuple, kwargs: dict) -> Any:
+def _dynamic(
+    module: torch.nn.Module, args: tuple, kwargs: dict, axes: Iterable[tuple[torch.Tensor, Iterable[int]]]
+) -> Any:
+    """What torch.export takes to try these axes of the tensors in a call as dynamic; None where there are none."""
     shapes = ShapesCollection()
-    for leaf in pytree.tree_leaves((args, kwargs)):
-        if isinstance(leaf, torch.Tensor) and leaf.ndim:
-            shapes[leaf] = {axis: Dim.AUTO for axis in range(leaf.ndim)}
+    for tensor, places in axes:
+        if auto := dict.fromkeys(places, Dim.AUTO):
+            shapes[tensor] = auto
     return shapes.dynamic_shapes(module, args, kwargs) if len(shapes._shapes) else None
 
 
@@ -271,4 +275,4 @@ def forward_parameters(module: torch.nn.Module | None) -> list[inspect.Parameter
     return list(inspect.signature(module.forward).parameters.values()) if module is not None else []
 
 
-__all__ = ["capture", "explain", "forward_parameters", "inline_regions", "user_inputs"]
+__all__ = ["capture", "forward_parameters", "user_inputs"]

@@ -21,15 +21,17 @@ def in_training(module: torch.nn.Module | None) -> bool:
 class Captured:
     """A functional FX graph of ATen ops with its provenance.
 
-    graph: the nodes, no-grad, autocast and control flow part of it (see `regions`), in-place ops replaced. program: torch's own, which runs as the reference.
-    evaluation: that of evaluation mode, where the module is in training mode and the graph does both (see `modes`). evaluation_returns: how many of
-    the graph's outputs are those of evaluation mode alone, where it returns something else.
+    graph: the nodes, no-grad, autocast and control flow part of it (see `regions`), in-place ops replaced. program: torch's own,
+    which runs as the reference. evaluation: that of evaluation mode, where the module is in training mode and the graph does
+    both (see `modes`). evaluation_returns: how many of the graph's outputs are those of evaluation mode alone, where it returns
+    something else.
     args, kwargs: the example inputs. state: every tensor of the state dict by torch name, tied names included.
     targets: placeholder name -> torch name, for parameters, buffers and constants; tensors: their values by torch name.
-    persistent: the torch names that are in the state dict. hints: the example's length of each dynamic size.
-    mutated: the torch names of the buffers that forward writes to, which are state. conditions: what must hold of the dynamic sizes for the program to be what the module does. value_lengths: the example's
-    length of each size that depends on values, which jax.jit cannot trace. module: the torch module, or
-    None where only a .pt2 is at hand. notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
+    persistent: the torch names that are in the state dict. mutated: those of the buffers that forward writes to, which are
+    state. hints: the example's length of each dynamic size.
+    conditions: what must hold of the dynamic sizes for the program to be what the module does. value_lengths: the example's
+    length of each size that depends on values, which jax.jit cannot trace. module: the torch module, or None where only a .pt2
+    is at hand. notes: what a user should know of this capture (shapes that are fixed, and why). seconds: what torch.export took.
     """
 
     graph: Graph

@@ -1,7 +1,7 @@
 """Random draws taken out, in torch and in an emitted module alike, so that all else can be compared number by number.
 
 Every element is kept by dropout, and scaled as ever; uniform numbers are the middle of their range, normal ones their mean, integers
-the least. Whether the draws themselves are right is a matter of statistics (see `draws`).
+the least. Whether the draws themselves are right is a matter of statistics.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from translator.errors import TranslationError
 
 aten = torch.ops.aten
 
-ALPHA = (
-    -1.7580993408473766
-)  # what torch.nn.functional.alpha_dropout gives for an element before it is scaled: -scale * alpha of SELU
+# What an element is to alpha dropout that is dropped, before all are scaled: minus SELU's scale times its alpha.
+ALPHA = -1.7580993408473766
 
 
 def draws(op: Any) -> bool:

@@ -48,10 +48,10 @@ _RESHAPING = {"view", "view_as", "unflatten", "unsqueeze", "squeeze"}
 # Ops whose schema says that they view, and that copy where the memory format or the dtype asks for it.
 _VIEW_OR_COPY = {"reshape", "reshape_as", "flatten", "ravel", "contiguous", "to", "resolve_conj", "resolve_neg"}
 
-_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
+DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 
 # Ops whose schema does not say that they may return their argument, or views of it.
-_MAY_RETURN_ARGUMENT = _DROPOUT | {
+_MAY_RETURN_ARGUMENT = DROPOUT | {
     "type_as", "atleast_1d", "atleast_2d", "atleast_3d", "conj_physical", "pad", "sum_to_size", "to_dense", "channel_shuffle",
     "native_channel_shuffle", "_unsafe_view",
 }  # fmt: skip
@@ -373,7 +373,7 @@ def mutates(node: Node) -> bool:
 
 def drops_nothing(node: Node) -> bool:
     """Whether a node is a dropout in evaluation mode, which returns its argument."""
-    return _name(node) in _DROPOUT and len(node.args) > 2 and node.args[2] is False
+    return _name(node) in DROPOUT and len(node.args) > 2 and node.args[2] is False
 
 
 def _returns_written(node: Node) -> bool:

@@ -61,8 +61,8 @@ def _block(
                 continue
             candidate = transform(expr, lambda part: source.expr if part is value or _is(part, value) else part)  # noqa: B023
             final = source is kept[-1] and len(list(values(expr))) == 1 and isinstance(expr, (Value, tuple))
-            alone = isinstance(expr, Value) or len(expr) == 1 and isinstance(expr[0], Value) if final else False
-            if isinstance(source.expr, Conditional) and not alone:
+            bare = expr[0] if isinstance(expr, tuple) and len(expr) == 1 else expr
+            if isinstance(source.expr, Conditional) and not isinstance(bare, Value):
                 final = False  # a long choice has lines of its own
             if trivial(source.expr) or (final and limit > LENGTH) or _fits(candidate, limit, text):
                 expr = candidate

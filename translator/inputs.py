@@ -16,11 +16,12 @@ from translator.reference import flat_inputs, user_input_names
 
 @dataclass(frozen=True)
 class Case:
-    """One call to compare the two modules with."""
+    """One call to compare the two modules with. evaluation: in evaluation mode, of a module that is in training mode."""
 
     name: str
     args: tuple
     kwargs: Mapping[str, Any]
+    evaluation: bool = False
 
 
 def example(captured: Captured) -> Case:

@@ -18,10 +18,9 @@ from torch.utils import _pytree as pytree
 
 from translator import regions
 from translator.affine import size_expr
+from translator.functionalise import DROPOUT
 from translator.lower import op_name, packet
-from translator.state import is_state, link, placeholder, write
-
-_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
+from translator.state import is_state, link, placeholder, read, write
 
 
 class Unmatched(Exception):
@@ -198,24 +197,24 @@ class _Merging:
 
     def _keep_state(self, matched: set[Node]) -> None:
         """What training alone writes to the state is written in training alone: once for all that one call writes in a row."""
-        alone = [node for node in self.graph.nodes if node.target is write and node not in matched]
-        last: dict[tuple, Node] = {}
-        runs: dict[Node, list[Node]] = {}
-        for node in self.graph.nodes:
-            if node.target is write:
-                where = tuple(node.meta.get("nn_module_stack") or {})
-                first = last.get(where)
-                runs.setdefault(first if first is not None and node in alone else node, []).append(node)
-                last = {where: first if first is not None and node in alone else node} if node in alone else {}
-        for run in runs.values():
-            if run[0] in alone:
-                end = run[-1]
-                end.args = (None, *(part for node in run for part in node.args[1:]))
-                for node in run[:-1]:
-                    node.replace_all_uses_with(end)
-                    end.args = tuple(None if arg is end else arg for arg in end.args)
-                    self.graph.erase_node(node)
-                end.kwargs = {"training_alone": True}
+        runs: list[list[Node]] = []
+        for node in [node for node in self.graph.nodes if node.target in (read, write)]:
+            node.args = (None, *node.args[1:])  # which state it takes is settled afterwards
+            if node.target is write and node not in matched:
+                follows = bool(runs) and runs[-1] and _calls(runs[-1][-1]) == _calls(node)
+                runs = [*runs[:-1], [*runs[-1], node]] if follows else [*runs, [node]]
+            elif node.target is write:
+                runs.append([])  # ends a run
+        for *others, last in filter(None, runs):
+            last.args = (None, *(part for node in (*others, last) for part in node.args[1:]))
+            last.kwargs = {"training_alone": True}
+            for node in others:
+                self.graph.erase_node(node)
+
+
+def _calls(node: Node) -> tuple:
+    """The calls of modules that a node ran in."""
+    return tuple(node.meta.get("nn_module_stack") or {})
 
 
 def _settle_flags(graph: Graph) -> None:
@@ -232,13 +231,7 @@ def _settle_flags(graph: Graph) -> None:
 
 def _is_switched(partner: Node, node: Node) -> bool:
     """Whether two nodes are a dropout that is on in training and off in evaluation."""
-    if (
-        packet(partner) not in _DROPOUT
-        or partner.kwargs
-        or node.kwargs
-        or len(partner.args) != 3
-        or len(node.args) != 3
-    ):
+    if packet(partner) not in DROPOUT or partner.kwargs or node.kwargs or len(partner.args) != 3 or len(node.args) != 3:
         return False
     return partner.args[1] == node.args[1] and (partner.args[2], node.args[2]) == (True, False)
 

@@ -189,11 +189,11 @@ class Namer:
         names: list[str | None] = []
         if line.field is not None:
             names.append(self._called(line, position))
-            names += [name for name in self._dying(line) if name in _GENERIC and len(line.targets) == 1]
+            names += [name for name in self._dying(line) if name in _GENERIC and _single(line)]
             inside = self.results.get(line.path or "", [])
-            own = inside[position] if len(line.targets) > 1 and position < len(inside) else None
+            own = inside[position] if not _single(line) and position < len(inside) else None
             names += [own, self.fallback.get(_base(line.targets[position]))]
-            names += [] if own else [line.field if len(line.targets) == 1 else f"{line.field}_{position}"]
+            names += [] if own else [line.field if _single(line) else f"{line.field}_{position}"]
         else:
             target = line.targets[position]
             name = self.assigned.get(target.name) if target is not None and len(line.targets) > 1 else None
@@ -220,7 +220,7 @@ class Namer:
         places = [place(result, line.path or "") if result is not None else None for result in results]
         at = places[position]
         if len(names) == 1:
-            at = 0 if len(line.targets) == 1 else None
+            at = 0 if _single(line) else None
         elif len(names) == len(line.targets) and not any(p is not None for p in places):
             at = position
         name = names[at] if at is not None and at < len(names) else None
@@ -298,6 +298,11 @@ def _maker(lines: list[Line], value: Value) -> Assign | None:
 
 def _position(line: Assign, value: Value) -> int:
     return next(i for i, target in enumerate(line.targets) if target is value)
+
+
+def _single(line: Assign) -> bool:
+    """Whether a line makes one value, beside a state that may be returned with it."""
+    return sum(not isinstance(target, State) for target in line.targets) == 1
 
 
 def _last_assign(lines: list[Line]) -> Assign | None:

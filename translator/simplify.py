@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from translator.affine import size_expr
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
+from translator.functionalise import DROPOUT
 from translator.known_values import fold_known_values
 from translator.lower import packet
 from translator.modes import choose
@@ -46,7 +47,7 @@ _IDENTITY_IF_SAME = {
 
 _RESHAPES = {"view", "reshape", "_unsafe_view"}
 
-_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu_eval"}
+_GIVE_ARGUMENT = DROPOUT | {"native_dropout", "rrelu_eval"}
 
 # Elementwise ops, in any operand of which a smaller array broadcasts.
 _BROADCASTING = {
@@ -139,7 +140,7 @@ def drop_identities(graph: Graph) -> None:
 
 
 def _is_identity(node: Node, name: str) -> bool:
-    if name in _DROPOUT:
+    if name in _GIVE_ARGUMENT:
         return len(node.args) > 2 and node.args[2] is False
     if name in _IDENTITY_IF_SAME:
         if name == "slice" and len(node.args) > 4 and node.args[4] != 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -87,21 +88,17 @@ def _row(case: str, name: str, found: np.ndarray | None, truth: np.ndarray | Non
     known = truth if truth is not None else found
     row = OutputRow(case, name, known.shape, str(known.dtype), None, None, None, False)
     if found is None or truth is None:
-        return _failed(row, "is trained by one of the two alone")
+        return replace(row, reason="is trained by one of the two alone")
     if found.size != truth.size:
-        return _failed(row, f"has shape {list(found.shape)} where torch has {list(truth.shape)}")
+        return replace(row, reason=f"has shape {list(found.shape)} where torch has {list(truth.shape)}")
     found = found.reshape(truth.shape)  # eqx.nn.Conv keeps its bias as (channels, 1, 1)
     if not compare.is_inexact(truth.dtype):
         problem = compare.same(found, truth)
-        return OutputRow(case, name, truth.shape, str(truth.dtype), None, None, None, not problem, problem)
+        return replace(row, ok=not problem, reason=problem)
     scale = max(float(np.abs(truth).max(initial=0.0)), least) or 1.0
     error = float(np.abs(found - truth).max(initial=0.0)) / scale
     reason = "" if error <= BOUND else f"float64 is above {BOUND}"
-    return OutputRow(case, name, truth.shape, str(truth.dtype), None, None, error, not reason, reason)
-
-
-def _failed(row: OutputRow, reason: str) -> OutputRow:
-    return OutputRow(row.case, row.name, row.shape, row.dtype, None, None, None, False, reason)
+    return replace(row, float64_error=error, ok=not reason, reason=reason)
 
 
 def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -121,16 +118,16 @@ class _Torch:
         self._begin()
 
     def _begin(self) -> None:
-        held, shared = self.reference.held, {}
-        self.leaves: dict[str, torch.Tensor] = {}
+        held = self.reference.held
         self.held = {name: widened(tensor.detach()).clone() for name, tensor in held.items()}
-        for placeholder, name in self.names.items():
-            tensor = held[placeholder]
-            if tensor.requires_grad and tensor.is_floating_point() or tensor.is_complex() and tensor.requires_grad:
-                leaf = shared.setdefault(id(tensor), self.held[placeholder].requires_grad_(True))
-                self.held[placeholder] = leaf
-                if all(leaf is not other for other in self.leaves.values()):
-                    self.leaves[self.tied.get(name, name)] = leaf
+        first: dict[int, str] = {}  # of placeholders that hold the same tensor, the first one's leaf is that of all
+        for placeholder in self.names:
+            if held[placeholder].requires_grad:
+                self.held[placeholder] = self.held[
+                    first.setdefault(id(held[placeholder]), placeholder)
+                ].requires_grad_()
+        names = {placeholder: self.names[placeholder] for placeholder in first.values()}
+        self.leaves = {self.tied.get(name, name): self.held[placeholder] for placeholder, name in names.items()}
 
     def _loss(self) -> torch.Tensor:
         case = map_tensors(lambda tensor: tensor.detach().clone(), (self.captured.args, dict(self.captured.kwargs)))

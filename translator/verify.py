@@ -27,9 +27,6 @@ from translator.runtime import BUFFER, Runner
 from translator.trees import map_tensors, torch_leaves
 from translator.verification import OutputRow, Verification
 
-# What the names of the cases of a module in training mode end in.
-TRAINING, EVALUATION = " (training)", " (evaluation)"
-
 
 @dataclass(frozen=True)
 class Results:
@@ -78,7 +75,7 @@ def verify(
     results = []
     for case, truth, own in _cases(captured, emitted, random, sizes, notes):
         say(f"verify: {case.name}")
-        options = {"jit": not captured.value_lengths, "inference": case.name.endswith(EVALUATION)}
+        options = {"jit": not captured.value_lengths, "inference": case.evaluation}
         try:
             found = [runner.run(case.args, case.kwargs, **options) for runner in (narrow, wide)]
             results.append(Results(case, own, truth, *found))
@@ -115,18 +112,19 @@ def _cases(
 
     A module in training mode has every case in both modes, as far as one file holds both.
     """
-    plain = not in_training(captured.module) and not emitted.takes_key and not captured.mutated
-    yield from _cases_in_a_mode(
-        captured, random, sizes, notes, TRAINING if in_training(captured.module) else "", False, plain
-    )
+    training = in_training(captured.module)
+    plain = not training and not emitted.takes_key and not captured.mutated
+    for case, truth, own in _cases_in_a_mode(captured, random, sizes, notes, False, plain):
+        yield replace(case, name=f"{case.name} (training)") if training else case, truth, own
     if captured.evaluation is not None:
-        yield from _cases_in_a_mode(captured, random, sizes, [], EVALUATION, True, False)
+        for case, truth, own in _cases_in_a_mode(captured, random, sizes, [], True, False):
+            yield replace(case, name=f"{case.name} (evaluation)", evaluation=True), truth, own
 
 
 def _cases_in_a_mode(
-    captured: Captured, random: int, sizes: int, notes: list[str], mode: str, evaluation: bool, plain: bool
+    captured: Captured, random: int, sizes: int, notes: list[str], evaluation: bool, plain: bool
 ) -> Iterator[tuple[Case, dict, dict]]:
-    """mode: what is added to the names of the cases. plain: whether the module itself can be run, as often as need be."""
+    """evaluation: whether that of a module in training mode. plain: whether the module itself can be run, as often as need be."""
     reference = Reference(captured, evaluation=evaluation, by_chance=False)
     narrow = Reference(captured, wide=False, evaluation=evaluation, by_chance=False)
     unlifted = _unlifted(captured) if plain else None
@@ -141,7 +139,7 @@ def _cases_in_a_mode(
             else:
                 own = _with_buffers(narrow, case)
             truth = _with_buffers(reference, case)
-        return replace(case, name=case.name + mode), _arrays(truth), _arrays(own)
+        return case, _arrays(truth), _arrays(own)
 
     try:
         yield run(inputs.example(captured), False)

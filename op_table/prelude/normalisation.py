@@ -119,19 +119,10 @@ def batch_norm_training(
 
 
 def native_batch_norm(
-    x: Float[Array, "batch channels *size"],
-    running_mean: Float[Array, " channels"],
-    running_var: Float[Array, " channels"],
-    weight: Float[Array, " channels"] | None = None,
-    bias: Float[Array, " channels"] | None = None,
-    *,
-    momentum: float,
-    eps: float,
+    x: Float[Array, "batch channels *size"], *arrays: Array | None, momentum: float, eps: float
 ) -> tuple[Array, Array, Array, Array, Array]:
     """torch's batch_norm_training with the batch's mean and reciprocal standard deviation after the output."""
-    y, new_mean, new_var = batch_norm_training(
-        x, running_mean, running_var, weight, bias, momentum=momentum, eps=eps
-    )
+    y, new_mean, new_var = batch_norm_training(x, *arrays, momentum=momentum, eps=eps)
     over = (0, *range(2, x.ndim))
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean, scale = jnp.mean(wide, axis=over), lax.rsqrt(jnp.var(wide, axis=over) + eps)
