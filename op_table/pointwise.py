@@ -19,6 +19,7 @@ from op_table.dtypes import (
     jax_64_bit,
     promoted,
     result_type,
+    written,
 )
 from op_table.expr import Expr, jax, jnp, lax, prelude
 from op_table.prelude import branches, gradients, integers
@@ -346,7 +347,10 @@ def pow_scalar(x: Expr, exponent) -> Expr:
 @lowers("aten.pow.Tensor_Tensor", "aten.pow.Scalar")
 def pow(x: Expr, exponent: Expr) -> Expr:
     x, exponent = promoted(x, exponent)
-    if result_type(x, exponent).kind == "i" and is_array(exponent):
+    dtype = result_type(x, exponent)
+    if dtype.kind in "iu" and not is_array(x) and not exponent.shape:
+        x = jnp.asarray(x, dtype=written(dtype))  # beside a number JAX takes a known exponent of no axes for another
+    if dtype.kind == "i" and is_array(exponent):
         return prelude(integers.power)(x, exponent)
     return x**exponent
 
@@ -388,7 +392,13 @@ def heaviside(x: Expr, values: Expr) -> Expr:
 
 @lowers("aten.lerp.Scalar", "aten.lerp.Tensor")
 def lerp(x: Expr, end: Expr, weight) -> Expr:
-    return x + weight * (end - x)
+    """From the nearer end, as torch does: an infinite end is then the result where it should be."""
+    if isinstance(weight, Expr):
+        rest = end - (1 - weight) * (end - x)
+        return jnp.where(jnp.abs(weight) < 0.5, x + weight * (end - x), rest)
+    if abs(weight) < 0.5:
+        return x + weight * (end - x)
+    return end - (float(f"{1 - weight:.15g}") if isinstance(weight, float) else 1 - weight) * (end - x)
 
 
 def _alike(*arrays: Expr) -> list[Expr]:

@@ -126,7 +126,6 @@ def test_ops_lists_the_table():
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        ("training", "module.eval()"),
         ("branching", "torch.where"),
         ("unsupported", "torch2eqx_cli.strange"),
         ("gone", "has no 'gone'"),

@@ -152,12 +152,14 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     elif step.rounding in (APPROXIMATES, NORMALIZES):
         magnitude = magnitude + min(float(magnitude.max()), 1.0)
     for run, env in enumerate(pushed):
-        # All up, all down, and then each its own way.
+        # All up, all down, all that is lost in rounding to zero, and then each its own way.
         sign = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
         sign = torch.full_like(sign, 1 - 2 * run) if run < 2 else sign
         noise = (PUSH * ulp * magnitude.double() * sign).to(magnitude.dtype)
         target = env[name]
         moved = torch.where(rounded & (target != 0) | rounded & (step.rounding != APPROXIMATES), target + noise, target)
+        if run == 2:
+            moved = torch.where(rounded & (target.abs() <= noise.abs()), torch.zeros_like(target), moved)
         if all(s or n < 2 for s, n in zip(target.stride(), target.shape, strict=True)):
             target.copy_(moved)
         else:

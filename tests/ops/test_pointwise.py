@@ -1,5 +1,7 @@
 """Elementwise arithmetic, with edge values, promotion and every overload."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -158,6 +160,7 @@ def test_bools():
 
 def test_alpha_and_scalar_overloads():
     x, y, i = UNIT, UNIT.flip(1), INTS
+    ends = torch.tensor([-math.inf, math.inf, 1.0, 0.0, 3.0])
     check_both(
         [
             ("aten.add.Tensor", lambda x, y: torch.add(x, y, alpha=2), [x, y]),
@@ -171,6 +174,8 @@ def test_alpha_and_scalar_overloads():
             ("aten.div.Scalar", lambda x: aten.div.Scalar(x, 3.5), [x]),
             ("aten.remainder.Scalar_Tensor", lambda x: torch.remainder(5, x), [i.abs() + 1]),
             ("aten.lerp.Scalar", lambda x, y: torch.lerp(x, y, 0.3), [x, y]),
+            ("aten.lerp.Scalar", lambda x, y: torch.lerp(x, y, 0.5), [ends, ends.flip(0)]),
+            ("aten.lerp.Tensor", torch.lerp, [ends, ends.flip(0), torch.rand(5)]),
             ("aten.lerp.Tensor", torch.lerp, [x, y, torch.rand(3, 4)]),
             ("aten.addcmul.default", lambda x, a, b: torch.addcmul(x, a, b, value=0.5), [x, y, y[0]]),
             ("aten.addcmul.default", torch.addcmul, [x, y, y[0]]),
