@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from op_table.axes import same_shape
-from op_table.dtypes import cast, is_complex, written
+from op_table.dtypes import cast, is_complex, is_float, is_integer, written
 from op_table.expr import Expr, Value, canonical, jnp, lax
 from op_table.registry import Unsupported, lowers
 
 
 @lowers("aten.to.dtype", "aten.to.dtype_layout", "aten.to.device", "aten._to_copy.default")
 def to(x: Expr, dtype: np.dtype | None = None) -> Expr:
-    if dtype is not None and is_complex(x.dtype) and not is_complex(dtype) and dtype.kind != "b":
-        return cast(x.real, dtype)
+    if dtype is None or dtype.kind == "b" or is_complex(dtype):
+        return cast(x, dtype)
+    x = x.real if is_complex(x.dtype) else x
+    if is_float(x.dtype) and is_integer(dtype) and dtype.itemsize < 4:
+        x = cast(
+            x, np.dtype("int32")
+        )  # what does not fit wraps around, as torch's does on a CPU; JAX gives the nearest that fits
     return cast(x, dtype)
 
 

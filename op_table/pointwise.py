@@ -41,7 +41,6 @@ UNARY = {
     "erfinv": special.erfinv,
     "exp": jnp.exp,
     "expm1": jnp.expm1,
-    "frexp.Tensor": jnp.frexp,
     "isfinite": jnp.isfinite,
     "isinf": jnp.isinf,
     "isnan": jnp.isnan,
@@ -120,11 +119,16 @@ BINARY = {
 
 
 def _unary(function: Expr):
-    return lambda x: function(x)
+    def rule(x: Expr) -> Expr:
+        y = function(x)
+        # With 64-bit types JAX's functions of real numbers give float64 of integers.
+        return function(inexact(x)) if y.dtype == np.float64 and x.dtype != np.float64 else y
+
+    return rule
 
 
 def _branched(real: Expr, complex: Callable):
-    return lambda x: prelude(complex)(x) if is_complex(x.dtype) else real(x)
+    return lambda x: prelude(complex)(x) if is_complex(x.dtype) else _unary(real)(x)
 
 
 def _binary(function: Expr):
@@ -139,6 +143,11 @@ for _name, _functions in BRANCHES.items():
     lowers(f"aten.{_name}.default")(_branched(*_functions))
 for _name, _function in BINARY.items():
     lowers(f"aten.{_name}")(_binary(_function))
+
+
+@lowers("aten.frexp.Tensor")
+def frexp(x: Expr) -> Expr:
+    return jnp.frexp(x)
 
 
 @lowers("aten.i0.default", "aten.special_i0.default")

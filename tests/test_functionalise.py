@@ -636,3 +636,19 @@ def test_writing_through_windows_is_refused():
 
     with pytest.raises(translator.CaptureError, match="unfold"):
         translator.translate(Windows(), (torch.randn(3, 3),))
+
+
+def test_a_write_to_what_may_be_a_buffers_memory_makes_no_state():
+    class Cloning(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("held", X.clone())
+
+        def forward(self, x):
+            copy = self.held.clone()
+            copy.add_(x)
+            one, other = torch.broadcast_tensors(copy, self.held)
+            return one - other
+
+    translation = translator.translate(Cloning().eval(), (X,))
+    assert translation.state is None and translation.verify().ok

@@ -154,7 +154,8 @@ class _Rewriting:
                 final = self._current(buffer, output)
                 if final is None:
                     raise Undecided
-                finals[buffer] = final
+                if final is not buffer:  # else the write was to memory that may only be the buffer's
+                    finals[buffer] = final
         return finals
 
     def _bring_up_to_date(self, reader: Node) -> None:

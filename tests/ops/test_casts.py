@@ -16,6 +16,8 @@ def test_casts():
     rows = [("aten.to.dtype", lambda x, d=d: x.to(d), [x]) for d in dtypes for x in (X, INTS, INTS > 0, X.half())]
     rows += [
         ("aten.to.dtype", lambda x: x.to(torch.uint8), [INTS]),
+        ("aten.to.dtype", lambda x: x.to(torch.uint8), [torch.tensor([-3.0, 300.5, 7.9])]),
+        ("aten.to.dtype", lambda x: x.to(torch.int8), [torch.tensor([-3.5 + 1j, 300.0, 200.0])]),
         ("aten.to.dtype", lambda x: x.to(torch.complex64), [X]),
         ("aten.to.dtype", lambda x: x.to(torch.float32), [Z]),
         ("aten.to.dtype_layout", lambda x: aten.to.dtype_layout(x, dtype=torch.float16), [X]),
