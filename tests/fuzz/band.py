@@ -38,7 +38,8 @@ class Band:
         special = (~self.runs.isfinite()).all(0)
         low, high = self.runs.amin(0), self.runs.amax(0)
         info = torch.finfo(self.value.dtype)
-        scale = value.abs().amax(-1, keepdim=True) if self.value.dtype.is_complex else value.abs()
+        scale = value.abs().nan_to_num(0, 0, 0)  # of the other part of a complex number, too
+        scale = scale.amax(-1, keepdim=True) if self.value.dtype.is_complex else scale
         slack = SPREADS * (high - low) + 8 * info.eps * scale + info.tiny
         inside = (ours >= low - slack) & (ours <= high + slack)
         agreed = ((self.runs == value) | (self.runs.isnan() & value.isnan())).all(0)
