@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from op_table.expr import Expr, lax, prelude, static
 from op_table.prelude import convolution as real
@@ -23,23 +26,54 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
     return option[0] if len(set(option)) == 1 else option
 
 
+POINTWISE, DEPTHWISE, GROUPED = "pointwise", "depthwise", "grouped"
+
+# More shifted products than this take long to compile, and so do more convolutions.
+_MANY = 64
+
+
+def fastest(weight: Sequence[int], groups: int) -> str | None:
+    """Which form of a convolution XLA runs faster than its own, by the shape of the weight (see benchmarks/lowerings.py)."""
+    out_channels, in_channels, *kernel = weight
+    if not all(map(static, weight)):
+        return None
+    if groups == 1:
+        return POINTWISE if math.prod(kernel) == 1 else None
+    if in_channels == 1 and out_channels == groups:
+        return DEPTHWISE if math.prod(kernel) <= _MANY else None
+    return GROUPED if len(kernel) == 2 and groups <= _MANY else None
+
+
+def pads(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """How much is added before and behind each axis."""
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        added = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return tuple((n // 2, n - n // 2) for n in added)
+    return tuple((p, p) for p in per_axis(padding, len(kernel)))
+
+
 @lowers("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default")
 @lowers("aten.conv1d.padding", "aten.conv2d.padding", "aten.conv3d.padding")
 def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
-    if isinstance(padding, str):
-        around: Any = padding.upper()
-    else:
-        padding = per_axis(padding, axes)
-        around = tuple((p, p) for p in padding) if any(padding) else "VALID"
-    options = {}
-    if set(dilation) != {1}:
-        options["rhs_dilation"] = dilation
-    if groups != 1:
-        options["feature_group_count"] = groups
     batched = input.ndim == weight.ndim
-    y = lax.conv_general_dilated(input if batched else input[None], weight, stride, around, **options)
+    x = input if batched else input[None]
+    around = pads(padding, weight.shape[2:], dilation)
+    kind = fastest(weight.shape, groups)
+    if kind == POINTWISE and not np.any(around):
+        y = prelude(real.pointwise_conv)(x, weight, stride)
+    elif kind == DEPTHWISE:
+        y = prelude(real.depthwise_conv)(x, weight, stride, around, dilation)
+    elif kind == GROUPED:
+        y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
+    else:
+        options = ({"rhs_dilation": dilation} if set(dilation) != {1} else {}) | (
+            {"feature_group_count": groups} if groups != 1 else {}
+        )
+        y = lax.conv_general_dilated(x, weight, stride, around if np.any(around) else "VALID", **options)
     if bias is not None:
         y = y + bias[(slice(None), *(None,) * axes)]
     return y if batched else y[0]

@@ -10,10 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from op_table.convolution import conv_transpose_options, per_axis, short
-from op_table.expr import Expr, eqx, prelude, static
+import equinox
+import numpy as np
+
+from op_table.convolution import (
+    DEPTHWISE,
+    GROUPED,
+    POINTWISE,
+    conv_transpose_options,
+    fastest,
+    pads,
+    per_axis,
+    short,
+)
+from op_table.expr import Attribute, Call, Expr, Prelude, eqx, prelude, static
+from op_table.prelude import convolution as real
 from op_table.prelude.batch_norm import BatchNorm
-from op_table.prelude.convolution import ConvTranspose
 
 
 @dataclass(frozen=True)
@@ -83,26 +95,66 @@ def embedding(weight: Expr, indices: Expr, padding_idx=-1, scale_grad_by_freq=Fa
     return eqx.nn.Embedding(*weight.shape)
 
 
-def _conv(name: str) -> Callable[..., Expr | None]:
+def _conv(axes: int) -> Callable[..., Expr | None]:
     def build(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr | None:
         out_channels, in_channels, *kernel = weight.shape
-        axes = len(kernel)
-        if isinstance(padding, str):
-            padding = 0 if padding == "valid" else padding.upper()
-        else:
-            padding = short(per_axis(padding, axes))
-        return getattr(eqx.nn, name)(
+        dilation = per_axis(dilation, axes)
+        around = pads(padding, kernel, dilation)
+        named: Any = "SAME" if groups == 1 else around
+        symmetric = all(low == high for low, high in around)
+        return _conv_class(input, weight, groups, around)(
             in_channels * groups,
             out_channels,
             short(tuple(kernel)),
             **_unless(1, stride=short(per_axis(stride, axes))),
-            **_unless(0, padding=padding),
-            **_unless(1, dilation=short(per_axis(dilation, axes))),
+            **_unless(0, padding=short(tuple(low for low, _ in around)) if symmetric else named),
+            **_unless(1, dilation=short(dilation)),
             **_unless(1, groups=groups),
             **_unless(True, use_bias=bias is not None),
         )
 
     return build
+
+
+def _conv_class(input: Expr, weight: Expr, groups: int, around: tuple) -> Expr:
+    """Equinox's class, or where XLA runs another form of the convolution faster, one that is that on batches."""
+    axes = weight.ndim - 2
+    kind = fastest(weight.shape, groups) if input.ndim == weight.ndim else None
+    if kind == DEPTHWISE:
+        return prelude(real.DEPTHWISE[axes])
+    if kind == GROUPED:
+        return prelude(real.GroupedConv2d)
+    if kind == POINTWISE and axes in real.DENSE and not np.any(around):
+        return prelude(real.DENSE[axes])
+    return getattr(eqx.nn, f"Conv{axes}d")
+
+
+def _conv_event(axes: int) -> Callable[..., int | None]:
+    def event_ndim(
+        input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1
+    ) -> int | None:
+        around = pads(padding, weight.shape[2:], per_axis(dilation, axes))
+        return None if isinstance(_conv_class(input, weight, groups, around), Prelude) else axes + 1
+
+    return event_ndim
+
+
+def is_convolution(constructor: Call) -> bool:
+    """Whether a layer keeps its bias as eqx.nn.Conv does, with an axis of length one for each that the kernel has."""
+    function = constructor.function
+    if isinstance(function, Prelude):
+        return issubclass(function.function, equinox.nn.Conv)
+    return isinstance(function, Attribute) and function.attribute.startswith("Conv")
+
+
+def on_batches(constructor: Expr) -> Call | None:
+    """The constructor of the same layer on batches: where a file has one, all may be, for modules that hold either to be one class."""
+    if not isinstance(constructor, Call) or not isinstance(constructor.function, Attribute):
+        return None
+    axes = next((n for n in real.DENSE if constructor.function.attribute == f"Conv{n}d"), None)
+    if axes is None or constructor.args[2] == 1 or "groups" in dict(constructor.kwargs):
+        return None
+    return Call(prelude(real.DENSE[axes]), constructor.args, constructor.kwargs)
 
 
 def _conv_transpose(
@@ -111,12 +163,12 @@ def _conv_transpose(
     in_channels, out_channels, *kernel = weight.shape
     options = conv_transpose_options(len(kernel), stride, padding, output_padding, groups, dilation)
     with_bias = _unless(True, use_bias=bias is not None)
-    return prelude(ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
+    return prelude(real.ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
 
 
 for _n in (1, 2, 3):
     for _overload in ("default", "padding"):
-        layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_n + 1)(_conv(f"Conv{_n}d"))
+        layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_conv_event(_n))(_conv(_n))
     _op = "aten.conv_transpose1d.default" if _n == 1 else f"aten.conv_transpose{_n}d.input"
 
     # An example without a batch axis has one axis less than the layer takes.

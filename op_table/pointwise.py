@@ -384,13 +384,13 @@ def ldexp(x: Expr, other: Expr) -> Expr:
     "aten.special_xlogy.other_scalar",
 )
 def xlogy(x: Expr, other: Expr) -> Expr:
-    x, other = promoted(x, other)
+    x, other = _alike(*promoted(x, other))
     return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log(other))
 
 
 @lowers("aten.special_xlog1py.default", "aten.special_xlog1py.self_scalar", "aten.special_xlog1py.other_scalar")
 def xlog1py(x: Expr, other: Expr) -> Expr:
-    x, other = promoted(x, other)
+    x, other = _alike(*promoted(x, other))
     return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log1p(other))
 
 
@@ -412,7 +412,7 @@ def lerp(x: Expr, end: Expr, weight) -> Expr:
 
 def _alike(*arrays: Expr) -> list[Expr]:
     """The arrays in the dtype that all of them have together, in which torch computes what comes between."""
-    return [cast(x, result_type(*arrays)) for x in arrays]
+    return [cast(x, result_type(*arrays)) if is_array(x) else x for x in arrays]
 
 
 @lowers("aten.addcmul.default")

@@ -652,3 +652,14 @@ def test_a_write_to_what_may_be_a_buffers_memory_makes_no_state():
 
     translation = translator.translate(Cloning().eval(), (X,))
     assert translation.state is None and translation.verify().ok
+
+
+def test_a_channel_shuffle_of_one_group_is_a_copy():
+    class Shuffling(nn.Module):
+        def forward(self, x):
+            x = x * 2
+            shuffled = torch.nn.functional.channel_shuffle(x[:, :, None], 1)
+            shuffled.cumsum_(1)
+            return x, shuffled
+
+    assert translator.translate(Shuffling().eval(), (X,)).verify().ok

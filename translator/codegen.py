@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from op_table.expr import Attribute, Name, Value
+from op_table import layers
+from op_table.expr import Name, Value
 from translator import annotations, class_names, constants, initialisers, loader
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
@@ -92,8 +93,8 @@ class File:
         )
 
     def _has_convolutions(self) -> bool:
-        built = [m.layer.constructor.function for m in self.program.bodies.tree.walk() if m.layer is not None]
-        return any(isinstance(cls, Attribute) and cls.attribute.startswith("Conv") for cls in built)
+        modules = self.program.bodies.tree.walk()
+        return any(m.layer is not None and layers.is_convolution(m.layer.constructor) for m in modules)
 
     def _ordered(self) -> list[Definition]:
         """The definitions as the model reads: each after those it is made of, in the order of its fields."""

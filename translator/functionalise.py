@@ -52,8 +52,7 @@ DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout
 
 # Ops whose schema does not say that they may return their argument, or views of it.
 _MAY_RETURN_ARGUMENT = DROPOUT | {
-    "type_as", "atleast_1d", "atleast_2d", "atleast_3d", "conj_physical", "pad", "sum_to_size", "to_dense", "channel_shuffle",
-    "native_channel_shuffle", "_unsafe_view",
+    "type_as", "atleast_1d", "atleast_2d", "atleast_3d", "conj_physical", "pad", "sum_to_size", "to_dense", "_unsafe_view",
 }  # fmt: skip
 _MAY_VIEW_ARGUMENTS = {
     "broadcast_tensors", "meshgrid", "einsum", "cartesian_prod", "chain_matmul", "flatten_dense_tensors",

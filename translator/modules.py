@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -103,12 +103,27 @@ def build(captured: Captured, graph: Graph, root: ModuleCall, sizes: Sizes) -> M
             _place(tree, call.path).calls.append(call)
     for module in list(tree.walk())[1:]:
         _settle(module, captured, sizes)
+    _agree(tree)
     for module in tree.walk():
         if module.entries and all(name.isdecimal() for name in module.entries):
             module.entries = dict(sorted(module.entries.items(), key=lambda entry: int(entry[0])))
     if tree.entries and not all(map(is_field_name, tree.entries)):
         tree.wrapped = TUPLE if all(name.isdecimal() for name in tree.entries) else DICT
     return tree
+
+
+def _agree(tree: Module) -> None:
+    """Where one module is a layer on batches, others of its kind are, too, and modules that hold either can be one class."""
+    uses = [module for module in tree.walk() if module.layer is not None]
+    classes = {key(module.layer.constructor.function) for module in uses}
+    for module in uses:
+        other = layers.on_batches(module.layer.constructor)
+        inputs = [call.items[0].args[module.layer.input] for call in module.calls]
+        batched = (
+            all(node.meta["val"].ndim == module.layer.event_ndim + 1 for node in inputs) if other is not None else False
+        )
+        if batched and key(other.function) in classes:
+            module.layer = replace(module.layer, constructor=other, event_ndim=None)
 
 
 def _place(tree: Module, path: str) -> Module:

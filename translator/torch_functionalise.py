@@ -76,9 +76,13 @@ def _by_parts(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
     return op._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
 
 
+# Ops that give a view while torch.export traces, and a copy when they run.
+_COPY = {"channel_shuffle", "native_channel_shuffle"}
+
+
 def _aliases_unsaid(node: Node) -> bool:
     """Whether a result lies in an argument's memory although the op's schema does not say so."""
-    if any(result.alias_info is not None for result in node.target._schema.returns):
+    if packet(node) in _COPY or any(result.alias_info is not None for result in node.target._schema.returns):
         return False
     results = node.meta.get("val")
     results = results if isinstance(results, (list, tuple)) else [results]

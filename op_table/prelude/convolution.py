@@ -1,6 +1,7 @@
-"""Transposed convolution with torch's weights."""
+"""Convolutions as XLA runs them fastest, and transposed ones with torch's weights."""
 
 import math
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -8,6 +9,136 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
+
+
+def pointwise_conv(
+    x: Float[Array, "batch in_channels *size"],
+    weight: Float[Array, "out_channels in_channels *ones"],
+    stride: Sequence[int],
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A convolution with a kernel of one element as a matrix product, which XLA computes faster."""
+    x = x[:, :, *(slice(None, None, step) for step in stride)]
+    y = weight.reshape(weight.shape[:2]) @ lax.collapse(x, 2)
+    return y.reshape(*y.shape[:2], *x.shape[2:])
+
+
+def depthwise_conv(
+    x: Float[Array, "batch channels *size"],
+    weight: Float[Array, "channels 1 *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> Float[Array, "batch channels *new_size"]:
+    """A convolution with a filter a channel. On a CPU, XLA computes shifted products many times faster."""
+
+    def shifted(x: Array, weight: Array) -> Array:
+        dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
+        padded = jnp.pad(x, [(0, 0), (0, 0), *padding]).astype(dtype)
+        weight = weight.astype(dtype).reshape(len(weight), *kernel, *(1 for _ in kernel))
+        lengths = np.subtract(padded.shape[2:], np.multiply(dilation, np.subtract(kernel, 1)))
+        y = jnp.zeros((), dtype)
+        for place in np.ndindex(*kernel):
+            starts = np.multiply(dilation, place)
+            window = map(slice, starts, starts + lengths, stride)
+            y += padded[:, :, *window] * weight[:, *place]
+        return y.astype(x.dtype)
+
+    def whole(x: Array, weight: Array) -> Array:
+        return lax.conv_general_dilated(
+            x, weight, stride, padding, rhs_dilation=dilation, feature_group_count=len(weight)
+        )
+
+    return lax.platform_dependent(x, weight, cpu=shifted, default=whole)
+
+
+def grouped_conv(
+    x: Float[Array, "batch in_channels *size"],
+    weight: Float[Array, "out_channels in_channels_of_group *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A convolution of groups of channels. On a CPU, XLA computes a convolution a group many times faster."""
+
+    def convolve(x: Array, weight: Array, groups: int = 1) -> Array:
+        return lax.conv_general_dilated(
+            x, weight, stride, padding, rhs_dilation=dilation, feature_group_count=groups
+        )
+
+    def apart(x: Array, weight: Array) -> Array:
+        parts = map(convolve, jnp.split(x, groups, axis=1), jnp.split(weight, groups))
+        return jnp.concatenate(list(parts), axis=1)
+
+    def whole(x: Array, weight: Array) -> Array:
+        return convolve(x, weight, groups)
+
+    return lax.platform_dependent(x, weight, cpu=apart, default=whole)
+
+
+class Conv1d(eqx.nn.Conv1d):
+    """eqx.nn.Conv1d on batches."""
+
+    def __call__(self, x: Float[Array, "batch in n"], **_) -> Float[Array, "batch out n2"]:
+        if self.kernel_size == (1,):
+            y = pointwise_conv(x, self.weight, self.stride)
+        else:
+            y = lax.conv_general_dilated(
+                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
+            )
+        return y if self.bias is None else y + self.bias
+
+
+class Conv2d(eqx.nn.Conv2d):
+    """eqx.nn.Conv2d on batches."""
+
+    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
+        if self.kernel_size == (1, 1):
+            y = pointwise_conv(x, self.weight, self.stride)
+        else:
+            y = lax.conv_general_dilated(
+                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
+            )
+        return y if self.bias is None else y + self.bias
+
+
+class DepthwiseConv1d(eqx.nn.Conv1d):
+    """eqx.nn.Conv1d with a filter a channel, on batches."""
+
+    def __call__(
+        self, x: Float[Array, "batch channels n"], **_
+    ) -> Float[Array, "batch channels n2"]:
+        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
+        return y if self.bias is None else y + self.bias
+
+
+class DepthwiseConv2d(eqx.nn.Conv2d):
+    """eqx.nn.Conv2d with a filter a channel, on batches."""
+
+    def __call__(
+        self, x: Float[Array, "batch channels h w"], **_
+    ) -> Float[Array, "batch channels h2 w2"]:
+        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
+        return y if self.bias is None else y + self.bias
+
+
+class DepthwiseConv3d(eqx.nn.Conv3d):
+    """eqx.nn.Conv3d with a filter a channel, on batches."""
+
+    def __call__(
+        self, x: Float[Array, "batch channels d h w"], **_
+    ) -> Float[Array, "batch channels d2 h2 w2"]:
+        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
+        return y if self.bias is None else y + self.bias
+
+
+class GroupedConv2d(eqx.nn.Conv2d):
+    """eqx.nn.Conv2d of groups of channels, on batches."""
+
+    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
+        options = self.stride, self.padding, self.dilation, self.groups
+        y = grouped_conv(x, self.weight, *options)
+        return y if self.bias is None else y + self.bias
 
 
 def conv_transpose(
@@ -91,3 +222,8 @@ class ConvTranspose(eqx.Module):
             groups=self.groups,
             dilation=self.dilation,
         )
+
+
+# Of each number of axes.
+DENSE = {1: Conv1d, 2: Conv2d}
+DEPTHWISE = {1: DepthwiseConv1d, 2: DepthwiseConv2d, 3: DepthwiseConv3d}

@@ -14,7 +14,7 @@ POINTWISE: dict[str, list[str]] = {
     EXACT: [
         "torch.abs({n})", "torch.neg({n})", "-{n}", "torch.sign({r})", "torch.sgn({n})", "torch.ceil({n})",
         "torch.floor({n})", "torch.trunc({n})", "torch.round({n})", "torch.isnan({r})", "torch.isinf({r})", "torch.isfinite({t})",
-        "torch.signbit({n})", "torch.logical_not({t})", "~{iz}", "torch.relu({n})", "F.relu6({n})",
+        "torch.signbit(torch.nan_to_num({n}))", "torch.logical_not({t})", "~{iz}", "torch.relu({n})", "F.relu6({n})",
         "torch.positive({n})", "torch.heaviside({f}, {same})", "torch.nan_to_num({n})", "torch.nan_to_num({f}, nan={sf}, posinf={sf})",
         "torch.isposinf({n})", "torch.isreal({t})", "{t} == {ys}", "{t} != {ys}", "{r} < {y_r}", "{r} <= {s}", "{r} > {s}",
         "{r} >= {y_r}", "torch.eq({t}, {y})", "torch.lt({r}, {y_r})", "{iz} & {y_iz}", "{iz} | {y_iz}", "{iz} ^ {y_iz}",
@@ -24,7 +24,7 @@ POINTWISE: dict[str, list[str]] = {
         "torch.clamp({n}, min={s})", "torch.clamp({n}, max={sf})", "torch.clamp({n}, {y_n}, {y_n})", "torch.clamp({n}, min={y_n})",
         "torch.clamp_min({n}, {si})", "torch.where({z}, {y_n}, {y_n})", "torch.where({z}, {y_t}, {s})", "torch.where({z}, {s}, {y_t})",
         "torch.where({z}, {s}, {s})", "torch.where({t} > 0, {y_r}, {sf})", "{t}.masked_fill({y_z}, {si})", "{t}.masked_fill({y_t} > 0, {s})",
-        "torch.copysign({f}, {y_f})", "torch.gcd({i}, {y_i})", "torch.lcm({i}, {y_i})", "torch.threshold({n}, 1, -2)", "F.hardtanh({f}, -1.5, 2.0)",
+        "torch.copysign({f}, torch.nan_to_num({y_f}))", "torch.gcd({i}, {y_i})", "torch.lcm({i}, {y_i})", "torch.threshold({n}, 1, -2)", "F.hardtanh({f}, -1.5, 2.0)",
         "torch.nextafter({f32}, {same})", "torch.frexp({f32})[1]", "{i} // {y_i}", "{i} // {sp}", "{i} // -3", "{i} % {sp}", "{i} % -3",
         "torch.fmod({i}, {sp})", "torch.fmod({i}, -2)", "torch.remainder({i}, {y_i})", "torch.div({i}, {sp}, rounding_mode='trunc')",
         "torch.div({i}, -2, rounding_mode='floor')", "{i} + {y_i}", "{i} * {y_i}", "{i} - {si}", "torch.sub({i}, {y_i}, alpha=2)",

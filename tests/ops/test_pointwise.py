@@ -179,6 +179,7 @@ def test_alpha_and_scalar_overloads():
             ("aten.lerp.Tensor", torch.lerp, [x, y, torch.rand(3, 4)]),
             ("aten.addcmul.default", lambda x, a, b: torch.addcmul(x, a, b, value=0.5), [x, y, y[0]]),
             ("aten.addcmul.default", torch.addcmul, [x, y, y[0]]),
+            ("aten.special_xlogy.default", torch.special.xlogy, [x, ABOVE.half()]),
             ("aten.addcdiv.default", lambda x, a, b: torch.addcdiv(x, a, b, value=2), [x, y, ABOVE]),
         ]
     )
