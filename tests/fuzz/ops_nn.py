@@ -10,7 +10,7 @@ PRODUCTS = [
     "torch.bmm({t2}.reshape(1, *{same}.shape[-2:]), {same}.mT.reshape(1, *{same}.mT.shape[-2:]))", "F.linear({f1}, {f1})", "F.linear({t2}, {same})", "torch.dot({t1}.flatten(), {same}.flatten())",
     "torch.addmm({f}, {t2}, {same}.T, beta=0.5, alpha=2)", "torch.baddbmm({f}, {t2}, {same}.mT)", "torch.tensordot({t2}, {same}, dims=1)", "torch.inner({t1}, {same})", "torch.mv({t2}, {same}[0])",
     "F.mse_loss({f}, {same})", "F.l1_loss({f}, {same}, reduction='none')", "F.smooth_l1_loss({f}, {same})",
-    "F.scaled_dot_product_attention({f1}, {same}, {same})", "F.bilinear({t2}, {same}, torch.ones(2, {same}.shape[-1], {same}.shape[-1]))", "torch.vdot({t1}.flatten(), {same}.flatten())", "torch.linalg.multi_dot([{t2}, {same}.T, {same}])",
+    "F.scaled_dot_product_attention({f1}.nan_to_num(), {same}, {same})", "F.bilinear({t2}, {same}, torch.ones(2, {same}.shape[-1], {same}.shape[-1]))", "torch.vdot({t1}.flatten(), {same}.flatten())", "torch.linalg.multi_dot([{t2}, {same}.T, {same}])",
 ]  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def images(draw: Draw) -> bool:
             f"F.adaptive_avg_pool{n}({name}, {draw.integer(1, 3)})",
             f"F.adaptive_max_pool{n}({name}, {draw.integer(1, 3)})",
             f"F.lp_pool{n}({name}, 2, 2)",
+            f"F.conv{n}({name}, {name}.new_ones({channels}, 1, {', '.join(['2'] * (1 if flat else 2))}), padding={draw.integer(0, 2)}, groups={channels})",
+            f"F.conv{n}({name}, {weight}[..., :1{'' if flat else ', :1'}], stride={draw.integer(1, 2)})",
             f"F.conv{n}({name}, {weight}, stride={draw.integer(1, 2)}, padding={draw.integer(0, 2)}, dilation={draw.integer(1, 2)})",
             f"F.conv{n}({name}, {weight}, padding='same')",
             f"F.conv_transpose{n}({name}, {transposed}, stride=2, padding={draw.integer(0, 1)}, output_padding={draw.integer(0, 1)})",
