@@ -19,6 +19,7 @@ def translate(
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = "auto",
+    scan_layers: bool = False,
     progress: Callable[[str], None] | None = None,
     spec: str | None = None,
 ) -> Translation:
@@ -28,8 +29,9 @@ def translate(
     in training) a `state`: `model(x, state=state, key=key) -> (y, state)`. A module in training mode is traced in both modes,
     and eqx.nn.inference_mode of the emitted one is its eval(); the notes of the capture say where that is not so.
     args, kwargs: example inputs; their dtypes are kept, and their lengths where torch.export finds that they must be.
-    dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. progress: told each stage's name
-    as it begins. spec: where the module came from, kept for `torch2eqx verify`.
+    dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. scan_layers: whether layers that
+    are alike become one, with a leaf for each tensor of all of them, over which jax.lax.scan runs: it compiles as fast as one
+    layer, and its weights are stacked. progress: told each stage's name as it begins. spec: where the module came from, kept for `torch2eqx verify`.
     Raises CaptureError, UnsupportedOps (with every op that has no rule), or their base TranslationError.
     """
     from translator.capture import capture
@@ -43,7 +45,7 @@ def translate(
     stages = Stages(progress)
     stages.begin("capture")
     captured = measured(capture(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes))
-    emitted = emit(captured, stages.begin)
+    emitted = emit(captured, stages.begin, scan_layers)
     stages.end()
     return Translation(captured, emitted, stages.seconds, spec)
 

@@ -102,14 +102,20 @@ def named_leaves(
     """The array leaves of an emitted model, and what buffers hold, under their torch names, in the tree's order.
 
     known: the names that torch has. buffers: the state of those that forward writes to. A root that is itself a Sequential keeps its children in a field of its own, `layers`,
-    which is not part of them.
+    which is not part of them. A leaf that is a stack of tensors is given in its parts.
     """
+    stacked = _namespace(type(model)).get("STACKED", {})
     for where, leaf in jax.tree_util.tree_leaves_with_path(model, is_leaf=is_index):
         if is_index(leaf):
             leaf = buffers.get(leaf) if buffers is not None else None
         if eqx.is_array(leaf) or hasattr(leaf, "__array__"):
             name = jax.tree_util.keystr(where, simple=True, separator=".")
-            yield name if name in known else _within(name, known), leaf
+            path = next((path for path in stacked if f".{name}".startswith((f".{path}.", f".layers.{path}."))), None)
+            if path is None:
+                yield name if name in known else _within(name, known), leaf
+            else:
+                rest = name[name.index(f"{path}.") + len(path) :]
+                yield from ((f"{path}.{position}{rest}", leaf[position]) for position in range(stacked[path]))
 
 
 def is_index(leaf: Any) -> bool:

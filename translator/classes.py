@@ -71,6 +71,7 @@ class Definition:
     # What `__call__` returns, once it is written: for each part the output that it is, or the outputs that it is a list of.
     returns: list[list[int] | int] | None = None
     results: list[str | None] = field(default_factory=list)
+    stacked: set[str] = field(default_factory=set)  # the containers of module whose items are one, of stacked leaves
 
     @property
     def type_name(self) -> str:

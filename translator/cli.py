@@ -1,8 +1,9 @@
-"""The command line: torch2eqx translate, verify, explain, ops, bind."""
+"""The command line: torch2eqx translate, verify, explain, ops, bind, bench."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +68,9 @@ def translate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR if it is a saved translation.")] = False,
     verify: Annotated[bool, typer.Option(help="Compare with torch before writing.")] = True,
     static: Annotated[bool, typer.Option("--static", help="Fix all shapes to the example's.")] = False,
+    scan_layers: Annotated[
+        bool, typer.Option("--scan-layers", help="Run layers that are alike as one lax.scan over stacked leaves.")
+    ] = False,
 ) -> None:
     """Translate a module into a folder with Equinox source and its weights.
 
@@ -77,7 +81,7 @@ def translate(
     with _clean_errors():
         saving.require_free(output, overwrite)
         with _stages() as show:
-            translation = _translated(spec, static, show)
+            translation = _translated(spec, static, show, scan_layers=scan_layers)
             show("bind")
             _ = translation.model
             verification = None
@@ -97,14 +101,17 @@ def translate(
             raise typer.Exit(1)
 
 
-def _translated(spec: str, static: bool, show: Callable[[str], None], saved: Any = None) -> Any:
+def _translated(
+    spec: str, static: bool, show: Callable[[str], None], saved: Any = None, scan_layers: bool = False
+) -> Any:
     from translator.api import translate
     from translator.specs import resolve
 
     show("capture")
     found = resolve(spec) if saved is None else saved.prepared(resolve(spec))
     shapes = None if static else "auto"
-    return translate(found.module, found.args, found.kwargs, dynamic_shapes=shapes, progress=show, spec=_absolute(spec))
+    options = {"dynamic_shapes": shapes, "scan_layers": scan_layers, "spec": _absolute(spec)}
+    return translate(found.module, found.args, found.kwargs, progress=show, **options)
 
 
 def _absolute(spec: str) -> str:
@@ -213,3 +220,20 @@ def bind(
     with _clean_errors():
         target = Saved.read(folder).rebind(checkpoint, output, overwrite)
         console.print(Text(f"{target} holds the weights of {checkpoint}"))
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure translations beside torch, and compare two runs: run, compare, plot. Needs a checkout of the project."""
+    root = Path(__file__).parents[1]
+    if (root / "benchmarks" / "cli.py").is_file() and str(root) not in sys.path:
+        sys.path.insert(0, str(root))  # an editable install finds only what a wheel would hold
+    try:
+        from benchmarks.cli import app as commands
+    except ModuleNotFoundError as error:
+        if error.name not in ("benchmarks", "benchmarks.cli"):
+            raise
+        message = "the benchmarks are not part of what is installed: run torch2eqx from a checkout of the project"
+        errors.print(Panel(Text(message), title="bench", border_style="red", title_align="left"))
+        raise typer.Exit(1) from None
+    commands(context.args, prog_name="torch2eqx bench")

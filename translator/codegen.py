@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from op_table import layers
@@ -32,11 +32,16 @@ class File:
         title: str,
         tied: dict[str, str],
         unused: tuple[str, ...],
-        frozen: tuple[str, ...] | None = None,
+        frozen: Callable[[Mapping[str, int]], tuple[str, ...]] | None = None,
+        scan_layers: bool = False,
     ):
-        """frozen: the patterns of the leaves that are not trained, in a file that is to be trained."""
+        """frozen: gives the patterns of the leaves that are not trained, in a file that is to be trained.
+
+        stacked, once there is the text: the containers whose items are one of stacked leaves, and how many these were.
+        """
         self.program, self.outputs, self.title = program, outputs, title
-        self.tied, self.unused, self.frozen = tied, unused, frozen
+        self.tied, self.unused, self.frozen, self.scan_layers = tied, unused, frozen, scan_layers
+        self.stacked: dict[str, int] = {}
         if program.root.body is not None and program.root.body.key is not None:
             outputs.make_room("key")
         program.root.returns_by_mode = len(outputs.returned) > 1
@@ -72,9 +77,10 @@ class File:
             self.prefix,
             self.outputs.state is not None,
             self._initial(),
+            self.stacked,
         )
         if self.frozen is not None:
-            trainable, imports = loader.trainable_source(self.program.root.name, self.frozen, self.prefix)
+            trainable, imports = loader.trainable_source(self.program.root.name, self.frozen(self.stacked), self.prefix)
             loader_text, loader_imports = f"{trainable.strip()}\n\n\n{loader_text}", loader_imports | imports
         outputs = self.outputs.class_sources(self)
         constants = loader.CONSTANTS if self.program.bodies.constants else ""
@@ -134,14 +140,18 @@ class File:
     def _class(self, definition: Definition) -> str:
         init = initialisers.Initialiser(self, definition)
         constructor = init.source()
+        method = Method(self, definition, init.repeated).source() if definition.body is not None else None
+        if definition.stacked:
+            init = initialisers.Initialiser(self, definition)
+            constructor = init.source()
         parts = [
             annotations.class_docstring(definition, self.program.root.type_name),
             *init.fields(),
             "",
             constructor,
         ]
-        if definition.body is not None:
-            parts += ["", Method(self, definition).source()]
+        if method is not None:
+            parts += ["", method]
         body = "\n".join(parts)
         return f"class {definition.name}(eqx.Module):\n" + "\n".join(
             f"    {line}" if line else "" for line in body.split("\n")

@@ -40,6 +40,7 @@ class Initialiser:
         self.position = 0
         self.keys = 0
         self.runs: dict[str, list[int]] = {}
+        self.repeated: dict[str, int] = {}  # tuples whose items are instances of one class, built alike, and how many
 
     def _find_array_places(self, entry: Module, places: Iterator[Any]) -> None:
         for child in entry.entries.values():
@@ -91,6 +92,8 @@ class Initialiser:
         if entry.kind == CLASS:
             return self.file.program.of[entry.path].name
         types = [self._type(child) for child in _children(entry)]
+        if entry.path in self.definition.stacked:
+            return f"{types[0]}  # {len(types)} of them, each leaf one stack"
         if entry.kind == DICT:  # its items are told apart by their keys, which no type says
             return f"dict[str, {types[0] if len(set(types)) == 1 else 'Any'}]"
         if len(types) > 1 and len(set(types)) == 1:
@@ -206,7 +209,7 @@ class Initialiser:
 
     def _container(self, entry: Module, name: str) -> str:
         children = _children(entry)
-        if entry.kind == TUPLE and (repeated := self._repeated(children, name)) is not None:
+        if entry.kind == TUPLE and (repeated := self._repeated(children, name, entry.path)) is not None:
             return repeated
         if entry.kind == TUPLE:
             items, self.runs[entry.path] = self._runs(children, name)
@@ -222,7 +225,7 @@ class Initialiser:
         counts: list[int] = []
         while children:
             for count in range(len(children), 2, -1):
-                repeated = self._repeated(children[:count], name)
+                repeated = self._repeated(children[:count], name, None)
                 if repeated is not None:
                     items.append(f"*{repeated.removeprefix('tuple')}")
                     break
@@ -233,8 +236,8 @@ class Initialiser:
             children = children[count:]
         return items, counts
 
-    def _repeated(self, children: list, name: str) -> str | None:
-        """A tuple of equal children as a comprehension."""
+    def _repeated(self, children: list, name: str, path: str | None) -> str | None:
+        """A tuple of equal children as a comprehension. path: that of the tuple, where they are all of it."""
         if len(children) < 2 or any(isinstance(c, Array) or _nothing(c) for c in children):
             return None
         position, keys, built = self.position, self.keys, []
@@ -246,9 +249,14 @@ class Initialiser:
                 self.position, self.keys = position, keys
                 return None
         self.keys = keys
+        if path is not None and one and children[0].kind == CLASS:
+            self.repeated[path] = len(children)
         if one == 0:
             return f"tuple({built[0]} for _ in range({len(children)}))"
         key = self._next_key()
+        if path in self.definition.stacked:
+            build = f"lambda k: {built[0].replace(key, 'k')}"
+            return f"eqx.filter_vmap({build})(jax.random.split({key}, {len(children)}))"
         return f"tuple({built[0].replace(key, 'k')} for k in jax.random.split({key}, {len(children)}))"
 
     def _place(self) -> Any:

@@ -56,7 +56,7 @@ class For:
     """A loop over the items of containers. items: one value an item of each iterable, in step.
 
     carried: variables that go from round to round, each with its first value; lines assign them. collected: lists that
-    each round appends a value to.
+    each round appends a value to. scanned: whether it is written as a lax.scan over one container's stacked leaves.
     """
 
     items: list[Value]
@@ -64,6 +64,7 @@ class For:
     lines: list
     carried: list[tuple[Value, Value]] = field(default_factory=list)
     collected: list[tuple[Value, Value]] = field(default_factory=list)
+    scanned: bool = False
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 # Module-level names that the loader uses, which no class, function or constant of an emitted file may take.
 RESERVED = frozenset(
-    "CONSTANTS FROZEN INITIAL TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np trainable".split()
+    "CONSTANTS FROZEN INITIAL STACKED TIED UNUSED Mapping Path bind eqx fnmatchcase jax jnp json load load_file np trainable".split()
 )
 
 CONSTANTS_FILE = "constants.safetensors"
@@ -27,7 +27,7 @@ _BIND = '''
 def bind(tensors: Mapping[str, np.ndarray]) -> {result}:
     """Fill a {root}{and_state} with tensors under their torch names. ValueError lists all that does not fit."""
     {tensors}
-{tied}
+{tied}{stacked}
     def fill(where, leaf):
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
@@ -58,6 +58,15 @@ _TIED = """    for alias, name in TIED.items():
         tensor = tensors.pop(alias, None)
         if tensor is not None and not np.array_equal(tensors.setdefault(name, tensor), tensor):
             problems.append(f"{alias} differs from {name}, though the two are one tensor")
+"""
+
+_STACKED = """    for path, count in STACKED.items():
+        for name in [name for name in tensors if name.startswith(f"{path}.0.")]:
+            _, rest = name[len(path) + 1 :].split(".", 1)
+            parts = [tensors.pop(f"{path}.{i}.{rest}", None) for i in range(count)]
+            if any(part is None for part in parts):
+                problems.append(f"{path}.*.{rest} is missing in some layers")
+            tensors[f"{path}.{rest}"] = np.stack([part for part in parts if part is not None])
 """
 
 _TENSORS = "tensors, problems = dict(tensors), []"
@@ -117,6 +126,7 @@ def loader_source(
     prefix: str,
     stateful: bool = False,
     initial: str = "",
+    stacked: Mapping[str, int] | None = None,
 ) -> tuple[str, set[str]]:
     """The text that ends an emitted file, and the import lines that it needs.
 
@@ -124,7 +134,8 @@ def loader_source(
     otherwise. unused: fnmatch patterns of the names in a checkpoint that no leaf stands for. convolutions: whether the file
     has layers of eqx.nn.Conv. prefix: what the paths of the leaves have before their torch names ("layers." where the root
     is itself a Sequential, else ""). stateful: whether buffers are state, which loading gives beside the model. initial: a dict as
-    text: what buffers hold at first that no checkpoint carries.
+    text: what buffers hold at first that no checkpoint carries. stacked: the containers whose items are one of stacked leaves, and
+    how many tensors make one.
     Names that come from the user reach the text through repr alone.
     """
     imports = set(_IMPORTS)
@@ -133,6 +144,8 @@ def loader_source(
         tables.append(f"INITIAL = {initial}")
     if tied:
         tables.append(f"TIED = {dict(tied)!r}")
+    if stacked:
+        tables.append(f"STACKED = {dict(stacked)!r}")
     if unused:
         imports.add("from fnmatch import fnmatchcase")
         tables.append(f"UNUSED = {tuple(unused)!r}")
@@ -144,6 +157,7 @@ def loader_source(
     bind = _BIND.format(
         tensors=(_USED_TENSORS if unused else _TENSORS) + ("\n    tensors = {**INITIAL, **tensors}" if initial else ""),
         tied=_TIED if tied else "",
+        stacked=_STACKED if stacked else "",
         bias=_BIAS if convolutions else "",
         strip=f".removeprefix({prefix!r})" if prefix else "",
         index='.removesuffix(".init")' if stateful else "",

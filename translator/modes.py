@@ -61,8 +61,8 @@ def merge(
 class _Merging:
     """One walk over the graph of evaluation, in order.
 
-    same: the node of the merged graph that gives, in evaluation, what each node of evaluation's own graph gives. place: the
-    last node before which all that has been merged stands.
+    same: the node of the merged graph that gives, in evaluation, what each node of evaluation's own graph gives. equal: for
+    constants that are equal, the first of them. place: the last node before which all that has been merged stands.
     """
 
     def __init__(self, training: Graph, evaluation: Graph, constants: Mapping, others: Mapping):
@@ -71,6 +71,7 @@ class _Merging:
         self.added: dict[str, torch.Tensor] = {}
         self.apart = 0
         self.same: dict[Node, Node] = {}
+        self.equal: dict[Node, Node] = {}
         self.choices: dict[tuple[Node, Node], Node] = {}
         self.inside = regions.scopes(training)
 
@@ -124,9 +125,10 @@ class _Merging:
     def _constant(self, node: Node, mine: Mapping[str, Node]) -> Node:
         """The placeholder of training's constant that is the same, or a new one."""
         tensor = self.others[node.name]
-        for name, other in self.constants.items():
-            if name in mine and tensor.dtype == other.dtype and torch.equal(tensor, other):
-                return mine[name]
+        equal = [n for n, other in self.constants.items() if n in mine and _same_numbers(tensor, other)]
+        if equal:
+            self.equal |= {mine[name]: mine[equal[0]] for name in equal}
+            return mine[equal[0]]
         with self.graph.inserting_before(next(iter(self.graph.nodes))):
             made = self.graph.placeholder(f"evaluation_{node.name}")
         made.meta = dict(node.meta)
@@ -143,7 +145,7 @@ class _Merging:
         for a, b in zip(mine, other, strict=True):
             if isinstance(a, Node) and isinstance(b, Node):
                 source = self.same[b]
-                if source is a or is_state(a) or _same_size(a, b):
+                if source is self.equal.get(a, a) or is_state(a) or _same_size(a, b):
                     continue
                 if chosen.setdefault(a, source) is not source or not _alike(a, source):
                     return False
@@ -215,6 +217,10 @@ class _Merging:
 def _calls(node: Node) -> tuple:
     """The calls of modules that a node ran in."""
     return tuple(node.meta.get("nn_module_stack") or {})
+
+
+def _same_numbers(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _settle_flags(graph: Graph) -> None:

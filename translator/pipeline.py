@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
 from translator import classes, codegen, hierarchy, modules, regions, simplify
@@ -14,12 +15,13 @@ from translator.compare import is_inexact
 from translator.emitted import Emitted, EmittedCall
 from translator.lower import Sizes
 from translator.outputs import Outputs
+from translator.scans import stacked_name
 
 
-def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> Emitted:
+def emit(captured: Captured, progress: Callable[[str], None] | None = None, scan_layers: bool = False) -> Emitted:
     """Translate a captured module into source.
 
-    progress is called with the name of each stage as it begins. Raises UnsupportedOps listing every node that has no exact lowering.
+    progress is called with the name of each stage as it begins. scan_layers: see `translate`. Raises UnsupportedOps listing every node that has no exact lowering.
     """
     stage = progress or (lambda name: None)
     stage("simplify")
@@ -41,14 +43,15 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None) -> E
     leaves = {array.fqn for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)}
     tied = tied_names(captured, leaves)
     unused = unused_patterns(captured, leaves | set(tied))
-    frozen = frozen_patterns(captured, tree) if in_training(captured.module) else None
-    file = codegen.File(program, Outputs(captured, simplified.conditions), root.type_name, tied, unused, frozen)
+    frozen = functools.partial(frozen_patterns, captured, tree) if in_training(captured.module) else None
+    outputs = Outputs(captured, simplified.conditions)
+    file = codegen.File(program, outputs, root.type_name, tied, unused, frozen, scan_layers)
     source = file.text()
     class_of = {path: definition.name for path, definition in program.of.items()}
     return Emitted(
         source=source,
         root=program.root.name,
-        calls=tuple(_calls(program, root)),
+        calls=tuple(call for call in _calls(program, root) if stacked_name(call.path, file.stacked) == call.path),
         class_of=class_of,
         tied=tied,
         unused=unused,
@@ -93,12 +96,13 @@ def tied_names(captured: Captured, leaves: set[str]) -> dict[str, str]:
     }
 
 
-def frozen_patterns(captured: Captured, tree: modules.Module) -> tuple[str, ...]:
-    """The leaves that torch does not train, as few fnmatch patterns that match none that it does."""
+def frozen_patterns(captured: Captured, tree: modules.Module, stacked: Mapping[str, int]) -> tuple[str, ...]:
+    """The leaves that torch does not train, as few fnmatch patterns that match none that it does. stacked: see `File`."""
     arrays = [array for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)]
     arrays = [array for array in arrays if not array.is_state and is_inexact(array.dtype)]
-    trained = {a.fqn for a in arrays if not a.is_buffer and captured.state[a.fqn].requires_grad}
-    return patterns_of([array.fqn for array in arrays if array.fqn not in trained], trained)
+    trained = {stacked_name(a.fqn, stacked) for a in arrays if not a.is_buffer and captured.state[a.fqn].requires_grad}
+    names = dict.fromkeys(stacked_name(array.fqn, stacked) for array in arrays)
+    return patterns_of([name for name in names if name not in trained], trained)
 
 
 def unused_patterns(captured: Captured, used: set[str]) -> tuple[str, ...]:

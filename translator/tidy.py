@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Subscript, Value, transform
+from op_table.expr import Attribute, Call, Expr, Name, Operation, Prelude, Subscript, Value, jnp, transform
 from translator.lines import Line, rewrite
 
 
@@ -21,7 +21,15 @@ def _tidy(part: Any) -> Any:
             return Subscript(part.value.value, merged if len(merged) > 1 else merged[0])
     if isinstance(part, Call) and (isinstance(part.function, Value) or _of_jnp(part)):
         return Call(part.function, tuple(_scalar(arg) for arg in part.args), part.kwargs)
+    if isinstance(part, Attribute) and _is_numpys(part.value):  # whose methods give numpy's arrays, which have no `at`
+        return Attribute(Attribute(jnp, "asarray")(part.value), part.attribute)
     return part
+
+
+def _is_numpys(expr: Any) -> bool:
+    """Whether an expression is a number of numpy's, as constants are."""
+    function = expr.function if isinstance(expr, Call) else None
+    return isinstance(function, Attribute) and isinstance(function.value, Name) and function.value.text == "np"
 
 
 def _places(index: Any) -> tuple:

@@ -34,6 +34,9 @@ class Band:
         ours, value = _plain(ours), self.runs[0]
         if not self.value.dtype.is_floating_point and not self.value.dtype.is_complex:
             return (ours != value) & (self.runs == value).all(0)
+        if self.value.dtype.is_complex:  # of which infinity is one number, however its parts come out
+            infinite = (~value.isfinite()).any(-1, keepdim=True) & (~ours.isfinite()).any(-1, keepdim=True)
+            ours = torch.where(infinite, value, ours)
         finite = self.runs.isfinite().all(0)
         special = (~self.runs.isfinite()).all(0)
         low, high = self.runs.amin(0), self.runs.amax(0)
