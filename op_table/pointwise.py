@@ -19,10 +19,9 @@ from op_table.dtypes import (
     jax_64_bit,
     promoted,
     result_type,
-    written,
 )
 from op_table.expr import Expr, jax, jnp, lax, prelude
-from op_table.prelude import branches, gradients, integers
+from op_table.prelude import branches, gradients
 from op_table.registry import lowers
 
 special = jax.scipy.special
@@ -238,11 +237,6 @@ def logit(x: Expr, eps=None) -> Expr:
     return special.logit(x if eps is None else jnp.clip(x, eps, 1 - eps))
 
 
-@lowers("aten.exp2.default", "aten.special_exp2.default")
-def exp2(x: Expr) -> Expr:
-    return 2.0 ** inexact(x)  # jnp.exp2 is exp of x * log(2), whose rounding grows with x
-
-
 @lowers("aten.digamma.default", "aten.special_digamma.default", "aten.special_psi.default")
 def digamma(x: Expr) -> Expr:
     return in_float32(prelude(gradients.digamma), inexact(x))
@@ -338,36 +332,6 @@ def floor_divide(x: Expr, other: Expr) -> Expr:
 def remainder(x: Expr, other: Expr) -> Expr:
     x, other = promoted(x, other)
     return x % other
-
-
-@lowers("aten.pow.Tensor_Scalar")
-def pow_scalar(x: Expr, exponent) -> Expr:
-    x, exponent = promoted(x, exponent)
-    if is_float(x.dtype) or is_complex(x.dtype):
-        if exponent in (0.5, -0.5) and not is_complex(x.dtype):
-            return jnp.sqrt(x) if exponent > 0 else lax.rsqrt(x)
-        if exponent in (1, -1):
-            return x if exponent > 0 else 1 / x
-        if isinstance(exponent, float) and exponent.is_integer():
-            exponent = int(exponent)
-    return x**exponent
-
-
-@lowers("aten.pow.Tensor_Tensor", "aten.pow.Scalar")
-def pow(x: Expr, exponent: Expr) -> Expr:
-    x, exponent = promoted(x, exponent)
-    dtype = result_type(x, exponent)
-    if dtype.kind in "iu" and not is_array(x) and not exponent.shape:
-        x = jnp.asarray(x, dtype=written(dtype))  # beside a number JAX takes a known exponent of no axes for another
-    if dtype.kind == "i" and is_array(exponent):
-        return prelude(integers.power)(x, exponent)
-    return x**exponent
-
-
-@lowers("aten.float_power.Tensor_Tensor", "aten.float_power.Tensor_Scalar", "aten.float_power.Scalar")
-def float_power(x: Expr, exponent: Expr) -> Expr:
-    wide = np.dtype("complex128" if is_complex(result_type(x, exponent)) else "float64")
-    return pow(*(cast(v, wide) if is_array(v) else v for v in (x, exponent)))
 
 
 @lowers("aten.ldexp.Tensor")
