@@ -26,19 +26,21 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
     return option[0] if len(set(option)) == 1 else option
 
 
-POINTWISE, DEPTHWISE, GROUPED = "pointwise", "depthwise", "grouped"
+POINTWISE, PATCHES, DEPTHWISE, GROUPED = "pointwise", "patches", "depthwise", "grouped"
 
 # More shifted products than this take long to compile, and so do more convolutions.
 _MANY = 64
 
 
-def fastest(weight: Sequence[int], groups: int) -> str | None:
-    """Which form of a convolution XLA runs faster than its own, by the shape of the weight (see benchmarks/lowerings.py)."""
+def fastest(weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int) -> str | None:
+    """Which form of a convolution XLA runs faster than its own (see benchmarks/lowerings). around: see `pads`."""
     out_channels, in_channels, *kernel = weight
     if not all(map(static, weight)):
         return None
     if groups == 1:
-        return POINTWISE if math.prod(kernel) == 1 else None
+        if np.any(around) or math.prod(kernel) > 1 and set(dilation) != {1}:
+            return None
+        return POINTWISE if math.prod(kernel) == 1 else PATCHES if tuple(stride) == tuple(kernel) else None
     if in_channels == 1 and out_channels == groups:
         return DEPTHWISE if math.prod(kernel) <= _MANY else None
     return GROUPED if len(kernel) == 2 and groups <= _MANY else None
@@ -62,9 +64,11 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     batched = input.ndim == weight.ndim
     x = input if batched else input[None]
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(weight.shape, groups)
-    if kind == POINTWISE and not np.any(around):
+    kind = fastest(weight.shape, stride, around, dilation, groups)
+    if kind == POINTWISE:
         y = prelude(real.pointwise_conv)(x, weight, stride)
+    elif kind == PATCHES:
+        y = prelude(real.patch_conv)(x, weight)
     elif kind == DEPTHWISE:
         y = prelude(real.depthwise_conv)(x, weight, stride, around, dilation)
     elif kind == GROUPED:

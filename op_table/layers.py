@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import equinox
-import numpy as np
 
 from op_table.convolution import (
-    DEPTHWISE,
-    GROUPED,
     POINTWISE,
     conv_transpose_options,
     fastest,
@@ -102,7 +99,7 @@ def _conv(axes: int) -> Callable[..., Expr | None]:
         around = pads(padding, kernel, dilation)
         named: Any = "SAME" if groups == 1 else around
         symmetric = all(low == high for low, high in around)
-        return _conv_class(input, weight, groups, around)(
+        return _conv_class(input, weight, per_axis(stride, axes), around, dilation, groups)(
             in_channels * groups,
             out_channels,
             short(tuple(kernel)),
@@ -116,25 +113,21 @@ def _conv(axes: int) -> Callable[..., Expr | None]:
     return build
 
 
-def _conv_class(input: Expr, weight: Expr, groups: int, around: tuple) -> Expr:
+def _conv_class(input: Expr, weight: Expr, stride: tuple, around: tuple, dilation: tuple, groups: int) -> Expr:
     """Equinox's class, or where XLA runs another form of the convolution faster, one that is that on batches."""
     axes = weight.ndim - 2
-    kind = fastest(weight.shape, groups) if input.ndim == weight.ndim else None
-    if kind == DEPTHWISE:
-        return prelude(real.DEPTHWISE[axes])
-    if kind == GROUPED:
-        return prelude(real.GroupedConv2d)
-    if kind == POINTWISE and axes in real.DENSE and not np.any(around):
-        return prelude(real.DENSE[axes])
-    return getattr(eqx.nn, f"Conv{axes}d")
+    kind = fastest(weight.shape, stride, around, dilation, groups) if input.ndim == weight.ndim else None
+    found = real.LAYERS.get((kind, axes))
+    return prelude(found) if found is not None else getattr(eqx.nn, f"Conv{axes}d")
 
 
 def _conv_event(axes: int) -> Callable[..., int | None]:
     def event_ndim(
         input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1
     ) -> int | None:
-        around = pads(padding, weight.shape[2:], per_axis(dilation, axes))
-        return None if isinstance(_conv_class(input, weight, groups, around), Prelude) else axes + 1
+        stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+        around = pads(padding, weight.shape[2:], dilation)
+        return None if isinstance(_conv_class(input, weight, stride, around, dilation, groups), Prelude) else axes + 1
 
     return event_ndim
 
@@ -151,10 +144,11 @@ def on_batches(constructor: Expr) -> Call | None:
     """The constructor of the same layer on batches: where a file has one, all may be, for modules that hold either to be one class."""
     if not isinstance(constructor, Call) or not isinstance(constructor.function, Attribute):
         return None
-    axes = next((n for n in real.DENSE if constructor.function.attribute == f"Conv{n}d"), None)
-    if axes is None or constructor.args[2] == 1 or "groups" in dict(constructor.kwargs):
+    dense = {f"Conv{axes}d": cls for (kind, axes), cls in real.LAYERS.items() if kind == POINTWISE}
+    found = dense.get(constructor.function.attribute)
+    if found is None or constructor.args[2] == 1 or "groups" in dict(constructor.kwargs):
         return None
-    return Call(prelude(real.DENSE[axes]), constructor.args, constructor.kwargs)
+    return Call(prelude(found), constructor.args, constructor.kwargs)
 
 
 def _conv_transpose(

@@ -111,6 +111,8 @@ CONVOLUTIONS = [
     ),
     (nn.Conv2d(4, 6, 1, (2, 1)), (7, 8), "Conv2d(4, 6, 1, stride=(2, 1))"),
     (nn.Conv1d(4, 6, 1, 2, bias=False), (9,), "Conv1d(4, 6, 1, stride=2, use_bias=False)"),
+    (nn.Conv2d(4, 6, (2, 3), (2, 3)), (7, 8), "PatchConv2d(4, 6, (2, 3), stride=(2, 3))"),
+    (nn.Conv2d(4, 6, 2, 2, 1), (7, 8), "Conv2d(4, 6, 2, stride=2, padding=1)"),
     (nn.Conv2d(4, 6, 1, padding=1), (7, 8), "Conv2d(4, 6, 1, padding=1)"),
     (nn.Conv2d(4, 6, (2, 3), (1, 2), (0, 1)), (7, 8), "Conv2d(4, 6, (2, 3), stride=(1, 2), padding=(0, 1))"),
     (nn.Conv2d(4, 6, 2, padding="valid"), (7, 8), "Conv2d(4, 6, 2)"),
