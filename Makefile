@@ -22,10 +22,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install training demo examples bench test test-only golden zoo opinfo fuzz lint format clean
+.PHONY: help venv install training demo examples bench bench-full bench-baseline training-step test test-only golden zoo opinfo fuzz lint format clean
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED) ## Make the virtual environment in .venv and install everything into it.
 
@@ -48,7 +48,18 @@ examples: venv ## Train two translations beside torch: a ResNet on digits, MiniL
 	$(BIN)/python examples/digits_resnet.py
 	$(BIN)/python examples/text_minilm.py
 
-bench: venv ## Training steps beside torch: eager and compiled. ARGS='--rounds 30 --threads 1'
+bench: venv ## Measure the small suite, and compare it with benchmarks/baseline.json. ARGS='--model bert_4 --rounds 30'
+	$(BIN)/torch2eqx bench run --suite small --without torch.compile -o out/bench.json $(ARGS)
+	$(BIN)/torch2eqx bench compare benchmarks/baseline.json out/bench.json
+
+bench-full: venv ## Measure the full suite beside torch, torch.compile and what else is installed, and plot it. Most of an hour.
+	$(BIN)/torch2eqx bench run --suite full -o out/bench-full.json $(ARGS)
+	$(BIN)/torch2eqx bench plot out/bench-full.json -o out/bench-full.png
+
+bench-baseline: venv ## Measure the small suite anew, into benchmarks/baseline.json.
+	$(BIN)/torch2eqx bench run --suite small --without torch.compile -o benchmarks/baseline.json $(ARGS)
+
+training-step: venv ## Training steps with an optimizer beside torch: eager and compiled. ARGS='--rounds 30 --threads 1'
 	$(BIN)/python -W ignore -m benchmarks.training_step $(ARGS)
 
 test: lint test-only ## Everything that CI runs: lint, then all tests.

@@ -1,0 +1,441 @@
+"""Forms of layers: linear, normalisations, activations, losses, embeddings, pooling, recurrent networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jax import Array, lax
+
+from benchmarks.lowerings.timing import Case, integers, normal, weights
+from op_table.prelude import loss, normalisation, pooling, recurrent, windows
+from op_table.prelude.batched import batched
+
+BATCH = 8
+
+
+def _linear(weight: Array, bias: Array) -> eqx.nn.Linear:
+    layer = eqx.filter_eval_shape(eqx.nn.Linear, *weight.shape[::-1], key=jax.random.key(0))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, bias))
+
+
+def linear(features: int, out: int, tokens: int) -> Case:
+    return Case(
+        "linear",
+        f"{BATCH} x {tokens} x {features} to {out}",
+        (normal(BATCH, tokens, features), weights(out, features), normal(out)),
+        {
+            "flattened": lambda x, weight, bias: batched(_linear(weight, bias))(x),
+            "direct": lambda x, weight, bias: x @ weight.T + bias,
+            "nested_vmap": lambda x, weight, bias: jax.vmap(jax.vmap(_linear(weight, bias)))(x),
+            "from_left": lambda x, weight, bias: jnp.einsum("oi,bti->bto", weight, x) + bias,
+        },
+        F.linear,
+    )
+
+
+def _layer_norm(weight: Array, bias: Array) -> eqx.nn.LayerNorm:
+    layer = eqx.nn.LayerNorm(len(weight))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, bias))
+
+
+def layer_norm(features: int, tokens: int) -> Case:
+    def centred(x: Array, weight: Array, bias: Array) -> Array:
+        """The variance from what is centred already."""
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+        return x * lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-5) * weight + bias
+
+    def by_product(x: Array, weight: Array, bias: Array) -> Array:
+        """Means as matrix products, which XLA computes on all threads."""
+        mean = jnp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+        x = x - x @ mean
+        return x * lax.rsqrt((x * x) @ mean + 1e-5) * weight + bias
+
+    return Case(
+        "layer_norm",
+        f"{BATCH} x {tokens} x {features}",
+        (normal(BATCH, tokens, features), normal(features), normal(features, seed=1)),
+        {
+            "vmapped": lambda x, weight, bias: batched(_layer_norm(weight, bias))(x),
+            "direct": lambda x, weight, bias: normalisation.layer_norm(x, 1, weight, bias, eps=1e-5),
+            "centred": centred,
+            "by_product": by_product,
+        },
+        lambda x, weight, bias: F.layer_norm(x, weight.shape, weight, bias),
+    )
+
+
+def rms_norm(features: int, tokens: int) -> Case:
+    def vmapped(x: Array, weight: Array) -> Array:
+        layer = eqx.nn.RMSNorm(len(weight), eps=1e-6, use_bias=False)
+        return batched(eqx.tree_at(lambda layer: layer.weight, layer, weight))(x)
+
+    return Case(
+        "rms_norm",
+        f"{BATCH} x {tokens} x {features}",
+        (normal(BATCH, tokens, features), normal(features)),
+        {"vmapped": vmapped, "direct": lambda x, weight: normalisation.rms_norm(x, 1, weight, eps=1e-6)},
+        lambda x, weight: F.rms_norm(x, weight.shape, weight, 1e-6),
+    )
+
+
+def group_norm(channels: int, size: int, groups: int) -> Case:
+    def vmapped(x: Array, weight: Array, bias: Array) -> Array:
+        layer = eqx.nn.GroupNorm(groups, channels, eps=1e-5)
+        layer = eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, bias))
+        return jax.vmap(layer)(x)
+
+    def centred(x: Array, weight: Array, bias: Array) -> Array:
+        """The centred values, once, and one scale for each example and channel."""
+        y = x.reshape(len(x), groups, -1)
+        y = y - jnp.mean(y, axis=-1, keepdims=True)
+        rstd = lax.rsqrt(jnp.mean(y * y, axis=-1) + 1e-5)
+        scale = jnp.repeat(rstd, channels // groups, axis=1) * weight
+        return y.reshape(x.shape) * scale[..., None, None] + bias[:, None, None]
+
+    return Case(
+        "group_norm",
+        f"{BATCH} x {channels} x {size} x {size}, {groups} groups",
+        (normal(BATCH, channels, size, size), normal(channels), normal(channels, seed=1)),
+        {
+            "vmapped": vmapped,
+            "direct": lambda x, weight, bias: normalisation.group_norm(x, groups, weight, bias, eps=1e-5),
+            "centred": centred,
+        },
+        lambda x, weight, bias: F.group_norm(x, groups, weight, bias),
+    )
+
+
+def batch_norm_training(channels: int, size: int) -> Case:
+    zeros, ones = jnp.zeros(channels), jnp.ones(channels)
+
+    def emitted(x: Array, weight: Array, bias: Array) -> Array:
+        return normalisation.batch_norm_training(x, zeros, ones, weight, bias, momentum=0.1, eps=1e-5)[0]
+
+    def centred(x: Array, weight: Array, bias: Array) -> Array:
+        """The centred values, once."""
+        x = x - jnp.mean(x, axis=(0, 2, 3), keepdims=True)
+        scale = lax.rsqrt(jnp.mean(x * x, axis=(0, 2, 3)) + 1e-5) * weight
+        return x * scale[:, None, None] + bias[:, None, None]
+
+    return Case(
+        "batch_norm, training",
+        f"{BATCH} x {channels} x {size} x {size}",
+        (normal(BATCH, channels, size, size), normal(channels), normal(channels, seed=1)),
+        {f.__name__: f for f in (emitted, centred)},
+        lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
+        1e-3,
+    )
+
+
+def batch_norm_folded(channels: int, size: int) -> Case:
+    """A convolution and a batch norm in evaluation."""
+
+    def convolve(x: Array, weight: Array) -> Array:
+        return lax.conv_general_dilated(x, weight, (1, 1), ((1, 1), (1, 1)))
+
+    def scaled(x: Array, weight: Array, scale: Array, shift: Array) -> Array:
+        return convolve(x, weight) * scale[:, None, None] + shift[:, None, None]
+
+    def folded(x: Array, weight: Array, scale: Array, shift: Array) -> Array:
+        return convolve(x, weight * scale[:, None, None, None]) + shift[:, None, None]
+
+    return Case(
+        "convolution and batch_norm",
+        f"{BATCH} x {channels} x {size} x {size}",
+        (
+            normal(BATCH, channels, size, size),
+            weights(channels, channels, 3, 3),
+            normal(channels),
+            normal(channels, seed=1),
+        ),
+        {"scaled": scaled, "folded": folded},
+    )
+
+
+def gelu(features: int, tokens: int) -> Case:
+    def by_erf(x: Array) -> Array:
+        return 0.5 * x * (1 + lax.erf(x * np.float32(math.sqrt(0.5))))
+
+    return Case(
+        "gelu",
+        f"{BATCH} x {tokens} x {features}",
+        (normal(BATCH, tokens, features),),
+        {"erfc": partial(jax.nn.gelu, approximate=False), "erf": by_erf},
+        F.gelu,
+    )
+
+
+def softmax(features: int, rows: int) -> Case:
+    def late(x: Array) -> Array:
+        powers = jnp.exp(x - lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True)))
+        return powers * (1 / jnp.sum(powers, axis=-1, keepdims=True))
+
+    return Case(
+        "softmax",
+        f"{rows} x {features}",
+        (normal(rows, features),),
+        {"emitted": jax.nn.softmax, "reciprocal": late},
+        partial(F.softmax, dim=-1),
+    )
+
+
+def cross_entropy(rows: int, classes: int) -> Case:
+    def picked(x: Array, target: Array) -> Array:
+        """The logarithm of the softmax at the targets alone."""
+        kept = target != -100
+        most = lax.stop_gradient(jnp.max(x, axis=1))
+        totals = jnp.log(jnp.sum(jnp.exp(x - most[:, None]), axis=1))
+        at_target = jnp.take_along_axis(x, jnp.where(kept, target, 0)[:, None], axis=1)[:, 0]
+        return jnp.sum(jnp.where(kept, totals - (at_target - most), 0)) / jnp.sum(kept)
+
+    def by_comparison(x: Array, target: Array) -> Array:
+        kept = target != -100
+        hit = jnp.arange(x.shape[1]) == jnp.where(kept, target, 0)[:, None]
+        losses = jax.nn.logsumexp(x, axis=1) - jnp.sum(jnp.where(hit, x, 0), axis=1)
+        return jnp.sum(jnp.where(kept, losses, 0)) / jnp.sum(kept)
+
+    return Case(
+        "cross_entropy",
+        f"{rows} x {classes}",
+        (normal(rows, classes), integers(classes, rows)),
+        {"emitted": loss.cross_entropy, "picked": picked, "comparison": by_comparison},
+        F.cross_entropy,
+    )
+
+
+def embedding(vocabulary: int, features: int, tokens: int) -> Case:
+    def vmapped(weight: Array, indices: Array) -> Array:
+        return batched(eqx.nn.Embedding(weight=weight), 0)(indices)
+
+    def indexed(weight: Array, indices: Array) -> Array:
+        return weight[indices]
+
+    def clipped(weight: Array, indices: Array) -> Array:
+        return jnp.take(weight, indices, axis=0, mode="clip")
+
+    def one_hot(weight: Array, indices: Array) -> Array:
+        return jax.nn.one_hot(indices, len(weight)) @ weight
+
+    return Case(
+        "embedding",
+        f"{BATCH} x {tokens} of {vocabulary} x {features}",
+        (normal(vocabulary, features), integers(vocabulary, BATCH, tokens)),
+        {f.__name__: f for f in (vmapped, indexed, clipped) + (one_hot,) * (vocabulary < 1000)},
+        lambda weight, indices: F.embedding(indices, weight),
+    )
+
+
+def _slices(x: Array, kernel: int, stride: int, padding: int, value: float) -> list[Array]:
+    """What each place of a window sees, along two axes."""
+    x = jnp.pad(x, [(0, 0)] * 2 + [(padding, padding)] * 2, constant_values=value)
+    count = [(n - kernel) // stride + 1 for n in x.shape[2:]]
+    stop = [(n - 1) * stride + 1 for n in count]
+    return [x[:, :, i : i + stop[0] : stride, j : j + stop[1] : stride] for i in range(kernel) for j in range(kernel)]
+
+
+def _greatest(parts: Sequence[Array]) -> Array:
+    total = parts[0]
+    for part in parts[1:]:
+        total = jnp.where((part > total) | jnp.isnan(part), part, total)
+    return total
+
+
+def max_pool(channels: int, size: int, kernel: int, stride: int, padding: int = 0) -> Case:
+    def emitted(x: Array) -> Array:
+        return jax.vmap(eqx.nn.MaxPool2d(kernel, stride, padding))(x)
+
+    def reduced(x: Array) -> Array:
+        return pooling.max_pool(x, (kernel, kernel), stride=stride, padding=padding)
+
+    def maximum(x: Array) -> Array:
+        """Of slices; equal maxima share the gradient, unlike torch's."""
+        total, *others = _slices(x, kernel, stride, padding, -jnp.inf)
+        for part in others:
+            total = jnp.maximum(total, part)
+        return total
+
+    def greatest(x: Array) -> Array:
+        """Of slices; the first maximum has the gradient, as in torch."""
+        return _greatest(_slices(x, kernel, stride, padding, -jnp.inf))
+
+    def axes(x: Array) -> Array:
+        """Along one axis, then along the other."""
+        x = jnp.pad(x, [(0, 0)] * 2 + [(padding, padding)] * 2, constant_values=-jnp.inf)
+        for axis in (3, 2):
+            stop = x.shape[axis] - kernel + 1
+            x = _greatest([lax.slice_in_dim(x, i, i + stop, stride, axis) for i in range(kernel)])
+        return x
+
+    def reshaped(x: Array) -> Array:
+        return jnp.max(x.reshape(*x.shape[:2], size // kernel, kernel, size // kernel, kernel), axis=(3, 5))
+
+    forms = [emitted, reduced, maximum, greatest, axes]
+    if kernel == stride and padding == 0 and size % kernel == 0:
+        forms.append(reshaped)
+    return Case(
+        "max_pool",
+        f"{BATCH} x {channels} x {size} x {size}, kernel {kernel}, stride {stride}, padding {padding}",
+        (normal(BATCH, channels, size, size),),
+        {f.__name__: f for f in forms},
+        partial(F.max_pool2d, kernel_size=kernel, stride=stride, padding=padding),
+    )
+
+
+def avg_pool(channels: int, size: int, kernel: int, stride: int, padding: int = 0) -> Case:
+    def emitted(x: Array) -> Array:
+        return pooling.avg_pool(x, (kernel, kernel), stride=stride, padding=padding)
+
+    def added(x: Array) -> Array:
+        return (
+            sum(_slices(x, kernel, stride, padding, 0)[1:], start=_slices(x, kernel, stride, padding, 0)[0]) / kernel**2
+        )
+
+    def axes(x: Array) -> Array:
+        x = jnp.pad(x, [(0, 0)] * 2 + [(padding, padding)] * 2)
+        for axis in (3, 2):
+            stop = x.shape[axis] - kernel + 1
+            x = sum(
+                (lax.slice_in_dim(x, i, i + stop, stride, axis) for i in range(1, kernel)),
+                start=lax.slice_in_dim(x, 0, stop, stride, axis),
+            )
+        return x / kernel**2
+
+    def reshaped(x: Array) -> Array:
+        return jnp.mean(x.reshape(*x.shape[:2], size // kernel, kernel, size // kernel, kernel), axis=(3, 5))
+
+    forms = [emitted, added, axes]
+    if kernel == stride and padding == 0 and size % kernel == 0:
+        forms.append(reshaped)
+    return Case(
+        "avg_pool",
+        f"{BATCH} x {channels} x {size} x {size}, kernel {kernel}, stride {stride}, padding {padding}",
+        (normal(BATCH, channels, size, size),),
+        {f.__name__: f for f in forms},
+        partial(F.avg_pool2d, kernel_size=kernel, stride=stride, padding=padding),
+    )
+
+
+def adaptive_avg_pool(channels: int, size: int, target: int) -> Case:
+    def emitted(x: Array) -> Array:
+        return windows.adaptive_avg_pool(x, (target, target))
+
+    def product(x: Array) -> Array:
+        """A matrix product with the windows' weights along each axis."""
+        for axis in (2, 3):
+            index, inside = windows.adaptive_windows(x.shape[axis], target)
+            matrix = np.zeros((target, x.shape[axis]), np.float32)
+            share = inside / inside.sum(axis=1, keepdims=True)
+            np.add.at(matrix, (np.arange(target)[:, None], index), share)
+            x = jnp.moveaxis(jnp.moveaxis(x, axis, -1) @ matrix.T, -1, axis)
+        return x
+
+    forms = [emitted, product]
+    if size % target == 0:
+        kernel = size // target
+
+        def reshaped(x: Array) -> Array:
+            return jnp.mean(x.reshape(*x.shape[:2], target, kernel, target, kernel), axis=(3, 5))
+
+        forms.append(reshaped)
+    return Case(
+        "adaptive_avg_pool",
+        f"{BATCH} x {channels} x {size} x {size} to {target} x {target}",
+        (normal(BATCH, channels, size, size),),
+        {f.__name__: f for f in forms},
+        partial(F.adaptive_avg_pool2d, output_size=target),
+    )
+
+
+def _unrolled(step: Callable, x: Array, state: tuple[Array, ...], arrays: Sequence[Array], unroll: int) -> Array:
+    weight_ih, weight_hh, bias_ih, bias_hh = arrays
+    inputs = x @ weight_ih.T + bias_ih
+    one = lambda state, now: (new := step(now, state, weight_hh, bias_hh), new[0])
+    return lax.scan(one, state, inputs, unroll=unroll)[1]
+
+
+def recurrent_network(kind: str, features: int, hidden: int, steps: int) -> Case:
+    count, states, step, call = {
+        "lstm": (4, 2, recurrent.lstm_step, recurrent.lstm),
+        "gru": (3, 1, recurrent.gru_step, recurrent.gru),
+    }[kind]
+    arrays = (
+        weights(count * hidden, features),
+        weights(count * hidden, hidden),
+        normal(count * hidden),
+        normal(count * hidden),
+    )
+
+    def start() -> tuple[Array, ...]:
+        return (jnp.zeros((BATCH, hidden)),) * states
+
+    def emitted(x: Array, *arrays: Array) -> Array:
+        state = tuple(s[None] for s in start())
+        return call(x, state if states > 1 else state[0], [arrays])[0]
+
+    def inside(x: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> Array:
+        """The inputs' product in each step."""
+        one = lambda state, now: (new := step(now @ weight_ih.T + bias_ih, state, weight_hh, bias_hh), new[0])
+        return lax.scan(one, start(), x)[1]
+
+    def transposed(x: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> Array:
+        """weight_hh transposed before the loop, and both biases added there where that is the same."""
+        return _unrolled(
+            lambda now, state, w, b: step(now, state, w.T, b), x, start(), (weight_ih, weight_hh.T, bias_ih, bias_hh), 1
+        )
+
+    def unrolled(x: Array, *arrays: Array, unroll: int) -> Array:
+        return _unrolled(step, x, start(), arrays, unroll)
+
+    def reference(x: torch.Tensor, *arrays: torch.Tensor) -> torch.Tensor:
+        zeros = torch.zeros(1, BATCH, hidden)
+        state = (zeros, zeros) if states > 1 else zeros
+        return getattr(torch, kind)(x, state, list(arrays), True, 1, 0.0, torch.is_grad_enabled(), False, False)[0]
+
+    forms = {f.__name__: f for f in (emitted, inside, transposed)}
+    forms |= {f"unroll={n}": partial(unrolled, unroll=n) for n in (2, 4)}
+    size = f"{steps} x {BATCH} x {features} to {hidden}"
+    return Case(kind, size, (normal(steps, BATCH, features), *arrays), forms, reference, 1e-3)
+
+
+def cases() -> Iterator[Case]:
+    yield linear(768, 768, 128)
+    yield linear(768, 3072, 128)
+    yield linear(64, 10, 32)
+    yield layer_norm(768, 128)
+    yield layer_norm(384, 64)
+    yield layer_norm(96, 3136)
+    yield rms_norm(768, 128)
+    yield group_norm(128, 32, 32)
+    yield group_norm(320, 16, 32)
+    yield batch_norm_training(64, 56)
+    yield batch_norm_training(512, 7)
+    yield batch_norm_folded(64, 56)
+    yield batch_norm_folded(256, 14)
+    yield gelu(3072, 128)
+    yield gelu(1536, 64)
+    yield softmax(128, 12288)
+    yield softmax(1000, 256)
+    yield cross_entropy(1024, 30522)
+    yield cross_entropy(256, 1000)
+    yield embedding(30522, 768, 128)
+    yield embedding(100, 64, 64)
+    yield max_pool(64, 112, 3, 2, 1)
+    yield max_pool(64, 32, 2, 2)
+    yield max_pool(256, 14, 3, 1, 1)
+    yield max_pool(128, 16, 5, 1, 2)
+    yield avg_pool(64, 56, 2, 2)
+    yield avg_pool(256, 14, 3, 1, 1)
+    yield adaptive_avg_pool(512, 14, 7)
+    yield adaptive_avg_pool(256, 13, 6)
+    yield recurrent_network("lstm", 64, 128, 100)
+    yield recurrent_network("lstm", 512, 512, 32)
+    yield recurrent_network("gru", 64, 128, 100)
+    yield recurrent_network("gru", 256, 256, 50)
