@@ -52,7 +52,7 @@ bench: venv ## Measure the small suite, and compare it with benchmarks/baseline.
 	$(BIN)/torch2eqx bench run --suite small --without torch.compile -o out/bench.json $(ARGS)
 	$(BIN)/torch2eqx bench compare benchmarks/baseline.json out/bench.json
 
-bench-full: venv ## Measure the full suite beside torch, torch.compile and what else is installed, and plot it. Most of an hour.
+bench-full: venv ## Measure the full suite beside torch, torch.compile and what else is installed, and plot it.
 	$(BIN)/torch2eqx bench run --suite full -o out/bench-full.json $(ARGS)
 	$(BIN)/torch2eqx bench plot out/bench-full.json -o out/bench-full.png
 

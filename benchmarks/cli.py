@@ -29,7 +29,9 @@ File = Annotated[Path, typer.Argument(help="What `bench run` wrote.")]
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Option(help="small (minutes) or full (most of an hour).")] = "small",
+    suite: Annotated[
+        str, typer.Option(help="small (minutes) or full (three times as many, most of them larger).")
+    ] = "small",
     models: Annotated[
         list[str] | None, typer.Option("--model", help="Models in place of a suite: of the suites, or of the test zoo.")
     ] = None,

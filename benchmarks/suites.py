@@ -1,4 +1,4 @@
-"""The models that are measured: `small` takes minutes, `full` most of an hour.
+"""The models that are measured: `small` is a handful that takes minutes, `full` three times as many.
 
 They are as wide as the models that people use, and mostly shallower. Any name of the test zoo can be measured as well.
 """

@@ -71,6 +71,9 @@ def compare(old: Results, new: Results, noise: float = TURNS) -> Comparison:
         if after is None:
             notes.append(f"{before.name} was not run")
             continue
+        if before.sizes and after.sizes and before.sizes.parameters != after.sizes.parameters:
+            notes.append(f"{before.name} is another model: {after.sizes.parameters} parameters")
+            continue
         findings += _model(before, after)
         findings += _times(before, after, noise) if timed else ()
     notes += [f"{model.name} is new" for model in new.models if old.model(model.name) is None]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import equinox
-
 from op_table.convolution import (
+    DEPTHWISE,
+    GROUPED,
+    PATCHES,
     POINTWISE,
     conv_transpose_options,
     fastest,
@@ -20,7 +21,7 @@ from op_table.convolution import (
     per_axis,
     short,
 )
-from op_table.expr import Attribute, Call, Expr, Prelude, eqx, prelude, static
+from op_table.expr import Attribute, Call, Expr, eqx, key, prelude, static
 from op_table.prelude import convolution as real
 from op_table.prelude.batch_norm import BatchNorm
 
@@ -33,7 +34,8 @@ class Layer:
     the expression that builds the layer (without its key), or None where that cannot be expressed. event_ndim: how many
     axes one example has, or a function of the op's arguments that says so; None where the layer takes batches as they are.
     input: the op's argument that the layer is called with. leaves: the op's argument -> the name of the leaf, where these
-    differ. needs_key: whether the constructor takes a key.
+    differ. needs_key: whether the constructor takes a key. lift: gives, of the op's arguments, the function that calls the layer
+    on a batch, if there is one that is faster than jax.vmap.
     """
 
     torch_class: str
@@ -43,6 +45,7 @@ class Layer:
     input: str = "input"
     leaves: Mapping[str, str] = field(default_factory=dict)
     needs_key: bool = True
+    lift: Callable[..., Expr | None] | None = None
 
 
 _layers: dict[tuple[str, str], Layer] = {}
@@ -99,7 +102,7 @@ def _conv(axes: int) -> Callable[..., Expr | None]:
         around = pads(padding, kernel, dilation)
         named: Any = "SAME" if groups == 1 else around
         symmetric = all(low == high for low, high in around)
-        return _conv_class(input, weight, per_axis(stride, axes), around, dilation, groups)(
+        return getattr(eqx.nn, f"Conv{axes}d")(
             in_channels * groups,
             out_channels,
             short(tuple(kernel)),
@@ -113,42 +116,32 @@ def _conv(axes: int) -> Callable[..., Expr | None]:
     return build
 
 
-def _conv_class(input: Expr, weight: Expr, stride: tuple, around: tuple, dilation: tuple, groups: int) -> Expr:
-    """Equinox's class, or where XLA runs another form of the convolution faster, one that is that on batches."""
+_FORMS = {
+    POINTWISE: real.convolve,
+    PATCHES: real.convolve_patches,
+    DEPTHWISE: real.convolve_depthwise,
+    GROUPED: real.convolve_groups,
+}
+
+
+def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr | None:
+    """What XLA runs faster than the convolution as it stands."""
     axes = weight.ndim - 2
-    kind = fastest(weight.shape, stride, around, dilation, groups) if input.ndim == weight.ndim else None
-    found = real.LAYERS.get((kind, axes))
-    return prelude(found) if found is not None else getattr(eqx.nn, f"Conv{axes}d")
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+    kind = fastest(weight.shape, stride, pads(padding, weight.shape[2:], dilation), dilation, groups)
+    return prelude(_FORMS[kind]) if kind is not None and input.ndim == weight.ndim else None
 
 
-def _conv_event(axes: int) -> Callable[..., int | None]:
-    def event_ndim(
-        input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1
-    ) -> int | None:
-        stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
-        around = pads(padding, weight.shape[2:], dilation)
-        return None if isinstance(_conv_class(input, weight, stride, around, dilation, groups), Prelude) else axes + 1
-
-    return event_ndim
+def agrees(constructor: Expr, lift: Expr) -> bool:
+    """Whether lift calls a layer that needs none, too: where a file has both kinds, modules that hold either can then be one class."""
+    if not isinstance(constructor, Call) or not is_convolution(constructor) or key(lift) != key(prelude(real.convolve)):
+        return False
+    return constructor.args[2] != 1 and "groups" not in dict(constructor.kwargs)
 
 
 def is_convolution(constructor: Call) -> bool:
     """Whether a layer keeps its bias as eqx.nn.Conv does, with an axis of length one for each that the kernel has."""
-    function = constructor.function
-    if isinstance(function, Prelude):
-        return issubclass(function.function, equinox.nn.Conv)
-    return isinstance(function, Attribute) and function.attribute.startswith("Conv")
-
-
-def on_batches(constructor: Expr) -> Call | None:
-    """The constructor of the same layer on batches: where a file has one, all may be, for modules that hold either to be one class."""
-    if not isinstance(constructor, Call) or not isinstance(constructor.function, Attribute):
-        return None
-    dense = {f"Conv{axes}d": cls for (kind, axes), cls in real.LAYERS.items() if kind == POINTWISE}
-    found = dense.get(constructor.function.attribute)
-    if found is None or constructor.args[2] == 1 or "groups" in dict(constructor.kwargs):
-        return None
-    return Call(prelude(found), constructor.args, constructor.kwargs)
+    return isinstance(constructor.function, Attribute) and constructor.function.attribute.startswith("Conv")
 
 
 def _conv_transpose(
@@ -162,7 +155,9 @@ def _conv_transpose(
 
 for _n in (1, 2, 3):
     for _overload in ("default", "padding"):
-        layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_conv_event(_n))(_conv(_n))
+        layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_n + 1, lift=_conv_lift)(
+            _conv(_n)
+        )
     _op = "aten.conv_transpose1d.default" if _n == 1 else f"aten.conv_transpose{_n}d.input"
 
     # An example without a batch axis has one axis less than the layer takes.

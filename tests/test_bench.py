@@ -137,6 +137,11 @@ def test_a_model_that_was_not_run_is_a_note():
     assert comparison.ok and "other was not run" in comparison.notes
 
 
+def test_another_model_of_the_name_is_a_note():
+    comparison = verdicts.compare(results(model()), results(model(sizes=Sizes(2000, 240, 400, 5))))
+    assert comparison.ok and comparison.notes == ("net is another model: 2000 parameters",)
+
+
 def test_results_survive_their_file(tmp_path):
     kept = results(model(), Model("broken", failure="why [it] failed"))
     kept.save(tmp_path / "sub" / "bench.json")

@@ -315,7 +315,8 @@ class Bodies:
             x = self.operand(node.args[module.layer.input])
             leaf = Leaf(module.path)
             options = {"key": RandomKey()} if module.layer.draws else {}
-            expr = lift(leaf, x.ndim, module.layer.event_ndim)(x, **options)
+            lifted = module.layer.lift
+            expr = lifted(leaf, x) if lifted is not None else lift(leaf, x.ndim, module.layer.event_ndim)(x, **options)
             result = call.items[-1]
             body.statements.append(Statement((self.operand(result),), expr, result, call, groups, body.call.frame))
         elif module.kind == CLASS and module.callable:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from op_table.expr import Call, Inference, Value, walk
+from op_table.expr import Call, Inference, Value, key, walk
 from translator.alignment import ANY, Alignment, Passed, align, own
 from translator.body import Bodies, Body, Statement
 from translator.constructors import full_call
@@ -187,7 +187,7 @@ class Merger:
         elif entry is None or entry.kind == INLINE:
             yield ("nothing",)
         elif entry.kind == LAYER:
-            yield ("layer", entry.layer.event_ndim)
+            yield ("layer", entry.layer.event_ndim, key(entry.layer.lift))
             yield from tokens(full_call(entry.layer.constructor), lambda value: None)
         elif entry.kind == CLASS:
             definition = self.of[entry.path]

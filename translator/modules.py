@@ -53,6 +53,7 @@ class LayerUse:
     needs_key: bool
     input: int = 0  # the position of the op's argument that the layer is called with
     draws: bool = False  # whether its call takes a key
+    lift: Expr | None = None  # the function that calls it on a batch, if it is not jax.vmap
 
 
 @dataclass(eq=False)
@@ -113,17 +114,15 @@ def build(captured: Captured, graph: Graph, root: ModuleCall, sizes: Sizes) -> M
 
 
 def _agree(tree: Module) -> None:
-    """Where one module is a layer on batches, others of its kind are, too, and modules that hold either can be one class."""
+    """Where one layer is called by a function of the prelude, others of its kind are, too: see `layers.agrees`."""
     uses = [module for module in tree.walk() if module.layer is not None]
-    classes = {key(module.layer.constructor.function) for module in uses}
+    lifts = {key(module.layer.lift): module.layer.lift for module in uses if module.layer.lift is not None}
     for module in uses:
-        other = layers.on_batches(module.layer.constructor)
-        inputs = [call.items[0].args[module.layer.input] for call in module.calls]
-        batched = (
-            all(node.meta["val"].ndim == module.layer.event_ndim + 1 for node in inputs) if other is not None else False
-        )
-        if batched and key(other.function) in classes:
-            module.layer = replace(module.layer, constructor=other, event_ndim=None)
+        inputs = [call.items[0].args[module.layer.input] for call in module.calls] if module.layer.lift is None else []
+        batched = all(node.meta["val"].ndim == (module.layer.event_ndim or 0) + 1 for node in inputs)
+        found = next((lift for lift in lifts.values() if layers.agrees(module.layer.constructor, lift)), None)
+        if inputs and batched and found is not None:
+            module.layer = replace(module.layer, lift=found)
 
 
 def _place(tree: Module, path: str) -> Module:
@@ -206,7 +205,9 @@ def _layer(module: Module, captured: Captured, sizes: Sizes) -> LayerUse | None:
         if constructor is None:
             return None
         event = layer.event_ndim(*args, **kwargs) if callable(layer.event_ndim) else layer.event_ndim
-        found.append((key(constructor), LayerUse(constructor, event, layer.needs_key, names.index(layer.input))))
+        lift = layer.lift(*args, **kwargs) if layer.lift is not None else None
+        use = LayerUse(constructor, event, layer.needs_key, names.index(layer.input), lift=lift)
+        found.append((key((constructor, lift)), use))
     first = found[0]
     return first[1] if all(k == first[0] and use.event_ndim == first[1].event_ndim for k, use in found) else None
 

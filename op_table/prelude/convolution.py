@@ -92,77 +92,41 @@ def grouped_conv(
     return lax.platform_dependent(x, weight, cpu=apart, default=whole)
 
 
-class Conv1d(eqx.nn.Conv1d):
-    """eqx.nn.Conv1d on batches."""
-
-    def __call__(self, x: Float[Array, "batch in n"], **_) -> Float[Array, "batch out n2"]:
-        if self.kernel_size == (1,):
-            y = pointwise_conv(x, self.weight, self.stride)
-        else:
-            y = lax.conv_general_dilated(
-                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
-            )
-        return y if self.bias is None else y + self.bias
+def convolve(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer over a batch, whose kernel may have one element."""
+    if math.prod(layer.kernel_size) > 1:
+        return jax.vmap(layer)(x)
+    y = pointwise_conv(x, layer.weight, layer.stride)
+    return y if layer.bias is None else y + layer.bias
 
 
-class Conv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        if self.kernel_size == (1, 1):
-            y = pointwise_conv(x, self.weight, self.stride)
-        else:
-            y = lax.conv_general_dilated(
-                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
-            )
-        return y if self.bias is None else y + self.bias
+def convolve_patches(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer over a batch, in steps of its kernel's size."""
+    y = patch_conv(x, layer.weight)
+    return y if layer.bias is None else y + layer.bias
 
 
-class PatchConv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d in steps of its kernel's size, on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        y = patch_conv(x, self.weight)
-        return y if self.bias is None else y + self.bias
-
-
-class DepthwiseConv1d(eqx.nn.Conv1d):
-    """eqx.nn.Conv1d with a filter a channel, on batches."""
-
-    def __call__(
-        self, x: Float[Array, "batch channels n"], **_
-    ) -> Float[Array, "batch channels n2"]:
-        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
-        return y if self.bias is None else y + self.bias
+def convolve_depthwise(
+    layer: eqx.nn.Conv, x: Float[Array, "batch channels *size"]
+) -> Float[Array, "batch channels *new_size"]:
+    """A layer with a filter a channel, over a batch."""
+    assert not isinstance(layer.padding, str)
+    y = depthwise_conv(x, layer.weight, layer.stride, layer.padding, layer.dilation)
+    return y if layer.bias is None else y + layer.bias
 
 
-class DepthwiseConv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d with a filter a channel, on batches."""
-
-    def __call__(
-        self, x: Float[Array, "batch channels h w"], **_
-    ) -> Float[Array, "batch channels h2 w2"]:
-        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
-        return y if self.bias is None else y + self.bias
-
-
-class DepthwiseConv3d(eqx.nn.Conv3d):
-    """eqx.nn.Conv3d with a filter a channel, on batches."""
-
-    def __call__(
-        self, x: Float[Array, "batch channels d h w"], **_
-    ) -> Float[Array, "batch channels d2 h2 w2"]:
-        y = depthwise_conv(x, self.weight, self.stride, self.padding, self.dilation)
-        return y if self.bias is None else y + self.bias
-
-
-class GroupedConv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d of groups of channels, on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        options = self.stride, self.padding, self.dilation, self.groups
-        y = grouped_conv(x, self.weight, *options)
-        return y if self.bias is None else y + self.bias
+def convolve_groups(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer of groups of channels, over a batch."""
+    assert not isinstance(layer.padding, str)
+    options = layer.stride, layer.padding, layer.dilation, layer.groups
+    y = grouped_conv(x, layer.weight, *options)
+    return y if layer.bias is None else y + layer.bias
 
 
 def conv_transpose(
@@ -246,15 +210,3 @@ class ConvTranspose(eqx.Module):
             groups=self.groups,
             dilation=self.dilation,
         )
-
-
-# The layer of each form of a convolution, by the number of its axes.
-LAYERS = {
-    ("pointwise", 1): Conv1d,
-    ("pointwise", 2): Conv2d,
-    ("patches", 2): PatchConv2d,
-    ("depthwise", 1): DepthwiseConv1d,
-    ("depthwise", 2): DepthwiseConv2d,
-    ("depthwise", 3): DepthwiseConv3d,
-    ("grouped", 2): GroupedConv2d,
-}

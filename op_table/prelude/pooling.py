@@ -36,9 +36,26 @@ def max_pool(
     stride: int | tuple[int, ...],
     padding: int | tuple = 0,
 ) -> Float[Array, "*batch_and_new_size"]:
-    """torch.nn.functional.max_pool1d, 2d and 3d, without dilation."""
+    """torch.nn.functional.max_pool1d, 2d and 3d. On a CPU, XLA computes slices several times faster."""
     least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return reduce_windows(x, least, lax.max, kernel, stride, padding)
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    sizes, strides = others + tuple(kernel), others + tuple(np.broadcast_to(stride, axes).tolist())
+    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+
+    def sliced(x: Array) -> Array:
+        x = jnp.pad(x, around, constant_values=least)
+        for axis in reversed(range(len(others), x.ndim)):
+            end = x.shape[axis] - sizes[axis] + 1
+            starts = range(sizes[axis])
+            x, *rest = (lax.slice_in_dim(x, i, i + end, strides[axis], axis) for i in starts)
+            for part in rest:  # of equal ones the first gets the gradient, as in torch
+                x = jnp.where((part > x) | jnp.isnan(part), part, x)
+        return x
+
+    def whole(x: Array) -> Array:
+        return lax.reduce_window(x, least, lax.max, sizes, strides, around)
+
+    return lax.platform_dependent(x, cpu=sliced, default=whole)
 
 
 def avg_pool(

@@ -45,13 +45,13 @@ def scaled_dot_product_attention(
     precision = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is None:
-        weights = jax.nn.softmax(scores, axis=-1)
-    else:
+    if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-        nowhere = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf
-        weights = jnp.where(nowhere, 0, jax.nn.softmax(jnp.where(nowhere, 0, scores), axis=-1))
-    return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
+    most = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf))
+    weights = jnp.exp(scores - jnp.where(most == -jnp.inf, 0, most))
+    weights, total = weights.astype(value.dtype), jnp.sum(weights, axis=-1, keepdims=True)
+    y = jnp.einsum("...qk,...kv->...qv", weights, value, preferred_element_type=precision)
+    return (y / jnp.where(total == 0, 1, total)).astype(value.dtype)
 
 
 class BaseModelOutputWithPoolingAndCrossAttentions(NamedTuple):

@@ -8,6 +8,7 @@ x: float32[batch, 3, height, width]
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,30 +20,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 from safetensors.numpy import load_file
-
-
-def pointwise_conv(
-    x: Float[Array, "batch in_channels *size"],
-    weight: Float[Array, "out_channels in_channels *ones"],
-    stride: Sequence[int],
-) -> Float[Array, "batch out_channels *new_size"]:
-    """A convolution with a kernel of one element as a matrix product, which XLA computes faster."""
-    x = x[:, :, *(slice(None, None, step) for step in stride)]
-    y = weight.reshape(weight.shape[:2]) @ lax.collapse(x, 2)
-    return y.reshape(*y.shape[:2], *x.shape[2:])
-
-
-class Conv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        if self.kernel_size == (1, 1):
-            y = pointwise_conv(x, self.weight, self.stride)
-        else:
-            y = lax.conv_general_dilated(
-                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
-            )
-        return y if self.bias is None else y + self.bias
 
 
 class BatchNorm(eqx.Module):
@@ -73,14 +50,35 @@ class BatchNorm(eqx.Module):
         return x * scale.reshape(per_channel) + shift.reshape(per_channel)
 
 
+def pointwise_conv(
+    x: Float[Array, "batch in_channels *size"],
+    weight: Float[Array, "out_channels in_channels *ones"],
+    stride: Sequence[int],
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A convolution with a kernel of one element as a matrix product, which XLA computes faster."""
+    x = x[:, :, *(slice(None, None, step) for step in stride)]
+    y = weight.reshape(weight.shape[:2]) @ lax.collapse(x, 2)
+    return y.reshape(*y.shape[:2], *x.shape[2:])
+
+
+def convolve(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer over a batch, whose kernel may have one element."""
+    if math.prod(layer.kernel_size) > 1:
+        return jax.vmap(layer)(x)
+    y = pointwise_conv(x, layer.weight, layer.stride)
+    return y if layer.bias is None else y + layer.bias
+
+
 class BasicBlock(eqx.Module):
     """layer1.*, layer2.*, layer3.* and 1 more (x8)."""
 
-    conv1: Conv2d
+    conv1: eqx.nn.Conv2d
     bn1: BatchNorm
-    conv2: Conv2d
+    conv2: eqx.nn.Conv2d
     bn2: BatchNorm
-    downsample: tuple[Conv2d, BatchNorm] | None
+    downsample: tuple[eqx.nn.Conv2d, BatchNorm] | None
 
     def __init__(
         self,
@@ -92,32 +90,32 @@ class BasicBlock(eqx.Module):
         key: PRNGKeyArray,
     ):
         k1, k2, k3 = jax.random.split(key, 3)
-        self.conv1 = Conv2d(
+        self.conv1 = eqx.nn.Conv2d(
             in_channels, out_channels, 3, stride=stride, padding=1, use_bias=False, key=k1
         )
         self.bn1 = BatchNorm(out_channels)
-        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1, use_bias=False, key=k2)
+        self.conv2 = eqx.nn.Conv2d(out_channels, out_channels, 3, padding=1, use_bias=False, key=k2)
         self.bn2 = BatchNorm(out_channels)
         self.downsample = None
         if has_downsample:
             self.downsample = (
-                Conv2d(in_channels, out_channels, 1, stride=stride, use_bias=False, key=k3),
+                eqx.nn.Conv2d(in_channels, out_channels, 1, stride=stride, use_bias=False, key=k3),
                 BatchNorm(out_channels),
             )
 
     def __call__(self, x: Float[Array, "batch _ _ _"]) -> Float[Array, "batch _ _ _"]:
-        out = self.conv2(jax.nn.relu(self.bn1(self.conv1(x))))
+        out = convolve(self.conv2, jax.nn.relu(self.bn1(convolve(self.conv1, x))))
         out = self.bn2(out)
         identity = x
         if self.downsample is not None:
-            identity = self.downsample[1](self.downsample[0](x))
+            identity = self.downsample[1](convolve(self.downsample[0], x))
         return jax.nn.relu(out + identity)
 
 
 class ResNet(eqx.Module):
     """torchvision.models.resnet.ResNet."""
 
-    conv1: Conv2d
+    conv1: eqx.nn.Conv2d
     bn1: BatchNorm
     layer1: tuple[BasicBlock, ...]
     layer2: tuple[BasicBlock, ...]
@@ -127,7 +125,7 @@ class ResNet(eqx.Module):
 
     def __init__(self, *, key: PRNGKeyArray):
         keys = iter(jax.random.split(key, 9))
-        self.conv1 = Conv2d(3, 64, 7, stride=2, padding=3, use_bias=False, key=next(keys))
+        self.conv1 = eqx.nn.Conv2d(3, 64, 7, stride=2, padding=3, use_bias=False, key=next(keys))
         self.bn1 = BatchNorm(64)
         self.layer1 = tuple(BasicBlock(64, 64, key=k) for k in jax.random.split(next(keys), 2))
         self.layer2 = (
@@ -146,7 +144,7 @@ class ResNet(eqx.Module):
 
     def __call__(self, x: Float[Array, "batch 3 height width"]) -> Float[Array, "batch 10"]:
         batch = x.shape[0]
-        x = jax.nn.relu(self.bn1(self.conv1(x)))
+        x = jax.nn.relu(self.bn1(convolve(self.conv1, x)))
         x = jax.vmap(eqx.nn.MaxPool2d(3, stride=2, padding=1))(x)
         for block in self.layer1 + self.layer2 + self.layer3 + self.layer4:
             x = block(x)

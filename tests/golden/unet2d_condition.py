@@ -34,17 +34,14 @@ def pointwise_conv(
     return y.reshape(*y.shape[:2], *x.shape[2:])
 
 
-class Conv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        if self.kernel_size == (1, 1):
-            y = pointwise_conv(x, self.weight, self.stride)
-        else:
-            y = lax.conv_general_dilated(
-                x, self.weight, self.stride, self.padding, rhs_dilation=self.dilation
-            )
-        return y if self.bias is None else y + self.bias
+def convolve(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer over a batch, whose kernel may have one element."""
+    if math.prod(layer.kernel_size) > 1:
+        return jax.vmap(layer)(x)
+    y = pointwise_conv(x, layer.weight, layer.stride)
+    return y if layer.bias is None else y + layer.bias
 
 
 def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[Array], Array]:
@@ -70,13 +67,13 @@ def scaled_dot_product_attention(
     precision = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is None:
-        weights = jax.nn.softmax(scores, axis=-1)
-    else:
+    if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-        nowhere = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf
-        weights = jnp.where(nowhere, 0, jax.nn.softmax(jnp.where(nowhere, 0, scores), axis=-1))
-    return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
+    most = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf))
+    weights = jnp.exp(scores - jnp.where(most == -jnp.inf, 0, most))
+    weights, total = weights.astype(value.dtype), jnp.sum(weights, axis=-1, keepdims=True)
+    y = jnp.einsum("...qk,...kv->...qv", weights, value, preferred_element_type=precision)
+    return (y / jnp.where(total == 0, 1, total)).astype(value.dtype)
 
 
 class UNet2DConditionOutput(NamedTuple):
@@ -104,11 +101,11 @@ class ResnetBlock2D(eqx.Module):
     """down_blocks.*.resnets.*, mid_block.resnets.*, up_blocks.*.resnets.* (x8)."""
 
     norm1: eqx.nn.GroupNorm
-    conv1: Conv2d
+    conv1: eqx.nn.Conv2d
     time_emb_proj: eqx.nn.Linear
     norm2: eqx.nn.GroupNorm
-    conv2: Conv2d
-    conv_shortcut: Conv2d | None
+    conv2: eqx.nn.Conv2d
+    conv_shortcut: eqx.nn.Conv2d | None
 
     def __init__(
         self,
@@ -120,38 +117,38 @@ class ResnetBlock2D(eqx.Module):
     ):
         k1, k2, k3, k4 = jax.random.split(key, 4)
         self.norm1 = eqx.nn.GroupNorm(8, in_channels)
-        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, key=k1)
+        self.conv1 = eqx.nn.Conv2d(in_channels, out_channels, 3, padding=1, key=k1)
         self.time_emb_proj = eqx.nn.Linear(64, out_channels, key=k2)
         self.norm2 = eqx.nn.GroupNorm(8, out_channels)
-        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1, key=k3)
+        self.conv2 = eqx.nn.Conv2d(out_channels, out_channels, 3, padding=1, key=k3)
         self.conv_shortcut = None
         if has_conv_shortcut:
-            self.conv_shortcut = Conv2d(in_channels, out_channels, 1, key=k4)
+            self.conv_shortcut = eqx.nn.Conv2d(in_channels, out_channels, 1, key=k4)
 
     def __call__(
         self, input_tensor: Float[Array, "batch _ _ _"], temb: Float[Array, "batch 64"]
     ) -> Float[Array, "batch _ _ _"]:
         temb = jax.vmap(self.time_emb_proj)(jax.nn.silu(temb))[..., None, None]
-        hidden_states = self.conv1(jax.nn.silu(jax.vmap(self.norm1)(input_tensor))) + temb
-        hidden_states = self.conv2(jax.nn.silu(jax.vmap(self.norm2)(hidden_states)))
+        hidden_states = convolve(self.conv1, jax.nn.silu(jax.vmap(self.norm1)(input_tensor))) + temb
+        hidden_states = convolve(self.conv2, jax.nn.silu(jax.vmap(self.norm2)(hidden_states)))
         conv_shortcut = input_tensor
         if self.conv_shortcut is not None:
-            conv_shortcut = self.conv_shortcut(input_tensor)
+            conv_shortcut = convolve(self.conv_shortcut, input_tensor)
         return conv_shortcut + hidden_states
 
 
 class Downsample2D(eqx.Module):
     """diffusers.models.downsampling.Downsample2D: down_blocks.0.downsamplers.0."""
 
-    conv: Conv2d
+    conv: eqx.nn.Conv2d
 
     def __init__(self, *, key: PRNGKeyArray):
-        self.conv = Conv2d(16, 16, 3, stride=2, padding=1, key=key)
+        self.conv = eqx.nn.Conv2d(16, 16, 3, stride=2, padding=1, key=key)
 
     def __call__(
         self, hidden_states: Float[Array, "batch 16 height width"]
     ) -> Float[Array, "batch 16 _ _"]:
-        return self.conv(hidden_states)
+        return convolve(self.conv, hidden_states)
 
 
 class DownBlock2D(eqx.Module):
@@ -285,16 +282,16 @@ class Transformer2DModel(eqx.Module):
     """down_blocks.*.attentions.*, mid_block.attentions.*, up_blocks.*.attentions.* (x4)."""
 
     norm: eqx.nn.GroupNorm
-    proj_in: Conv2d
+    proj_in: eqx.nn.Conv2d
     transformer_blocks: tuple[BasicTransformerBlock]
-    proj_out: Conv2d
+    proj_out: eqx.nn.Conv2d
 
     def __init__(self, *, key: PRNGKeyArray):
         k1, k2, k3 = jax.random.split(key, 3)
         self.norm = eqx.nn.GroupNorm(8, 32, eps=1e-06)
-        self.proj_in = Conv2d(32, 32, 1, key=k1)
+        self.proj_in = eqx.nn.Conv2d(32, 32, 1, key=k1)
         self.transformer_blocks = (BasicTransformerBlock(key=k2),)
-        self.proj_out = Conv2d(32, 32, 1, key=k3)
+        self.proj_out = eqx.nn.Conv2d(32, 32, 1, key=k3)
 
     def __call__(
         self,
@@ -302,11 +299,11 @@ class Transformer2DModel(eqx.Module):
         encoder_hidden_states: Float[Array, "batch seq 24"],
     ) -> Float[Array, "batch 32 _ _"]:
         batch, _, height, width = hidden_states.shape
-        hidden_states_2 = self.proj_in(jax.vmap(self.norm)(hidden_states)).transpose(0, 2, 3, 1)
-        hidden_states_2 = hidden_states_2.reshape(batch, height * width, 32)
+        proj_in = convolve(self.proj_in, jax.vmap(self.norm)(hidden_states))
+        hidden_states_2 = proj_in.transpose(0, 2, 3, 1).reshape(batch, height * width, 32)
         transformer_blocks = self.transformer_blocks[0](hidden_states_2, encoder_hidden_states)
         hidden_states_2 = transformer_blocks.reshape(batch, height, width, 32).transpose(0, 3, 1, 2)
-        return self.proj_out(hidden_states_2) + hidden_states
+        return convolve(self.proj_out, hidden_states_2) + hidden_states
 
 
 class CrossAttnDownBlock2D(eqx.Module):
@@ -332,13 +329,13 @@ class CrossAttnDownBlock2D(eqx.Module):
 class Upsample2D(eqx.Module):
     """diffusers.models.upsampling.Upsample2D: up_blocks.0.upsamplers.0."""
 
-    conv: Conv2d
+    conv: eqx.nn.Conv2d
 
     def __init__(self, *, key: PRNGKeyArray):
-        self.conv = Conv2d(32, 32, 3, padding=1, key=key)
+        self.conv = eqx.nn.Conv2d(32, 32, 3, padding=1, key=key)
 
     def __call__(self, hidden_states: Float[Array, "batch 32 _ _"]) -> Float[Array, "batch 32 _ _"]:
-        return self.conv(jnp.repeat(jnp.repeat(hidden_states, 2, axis=2), 2, axis=3))
+        return convolve(self.conv, jnp.repeat(jnp.repeat(hidden_states, 2, axis=2), 2, axis=3))
 
 
 class CrossAttnUpBlock2D(eqx.Module):
@@ -425,24 +422,24 @@ class Timesteps(eqx.Module):
 class UNet2DConditionModel(eqx.Module):
     """diffusers.models.unets.unet_2d_condition.UNet2DConditionModel."""
 
-    conv_in: Conv2d
+    conv_in: eqx.nn.Conv2d
     time_embedding: TimestepEmbedding
     down_blocks: tuple[DownBlock2D, CrossAttnDownBlock2D]
     up_blocks: tuple[CrossAttnUpBlock2D, UpBlock2D]
     mid_block: UNetMidBlock2DCrossAttn
     conv_norm_out: eqx.nn.GroupNorm
-    conv_out: Conv2d
+    conv_out: eqx.nn.Conv2d
     time_proj: Timesteps
 
     def __init__(self, *, key: PRNGKeyArray):
         keys = iter(jax.random.split(key, 8))
-        self.conv_in = Conv2d(4, 16, 3, padding=1, key=next(keys))
+        self.conv_in = eqx.nn.Conv2d(4, 16, 3, padding=1, key=next(keys))
         self.time_embedding = TimestepEmbedding(key=next(keys))
         self.down_blocks = (DownBlock2D(key=next(keys)), CrossAttnDownBlock2D(key=next(keys)))
         self.up_blocks = (CrossAttnUpBlock2D(key=next(keys)), UpBlock2D(key=next(keys)))
         self.mid_block = UNetMidBlock2DCrossAttn(key=next(keys))
         self.conv_norm_out = eqx.nn.GroupNorm(8, 16)
-        self.conv_out = Conv2d(16, 4, 3, padding=1, key=next(keys))
+        self.conv_out = eqx.nn.Conv2d(16, 4, 3, padding=1, key=next(keys))
         self.time_proj = Timesteps()
 
     def __call__(
@@ -468,7 +465,7 @@ class UNet2DConditionModel(eqx.Module):
                 "translated for 64 * sample.shape[0] * ((sample.shape[2] - 1) // 2 + 1) * ((sample.shape[3] - 1) // 2 + 1) <= 2147483648"
             )
         emb = self.time_embedding(self.time_proj(timestep))
-        sample = self.conv_in(sample)
+        sample = convolve(self.conv_in, sample)
         hidden_states, hidden_states_2 = self.down_blocks[0](sample, emb)
         down_blocks = self.down_blocks[1](hidden_states, emb, encoder_hidden_states)
         mid_block = self.mid_block(down_blocks, emb, encoder_hidden_states)
@@ -478,7 +475,7 @@ class UNet2DConditionModel(eqx.Module):
             sample, emb, jnp.concatenate([hidden_states, hidden_states_2], axis=1)
         )
         return UNet2DConditionOutput(
-            sample=self.conv_out(jax.nn.silu(jax.vmap(self.conv_norm_out)(sample)))
+            sample=convolve(self.conv_out, jax.nn.silu(jax.vmap(self.conv_norm_out)(sample)))
         )
 
 

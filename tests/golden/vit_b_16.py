@@ -33,13 +33,13 @@ def scaled_dot_product_attention(
     precision = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=precision)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if mask is None:
-        weights = jax.nn.softmax(scores, axis=-1)
-    else:
+    if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-        nowhere = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf
-        weights = jnp.where(nowhere, 0, jax.nn.softmax(jnp.where(nowhere, 0, scores), axis=-1))
-    return jnp.einsum("...qk,...kv->...qv", weights.astype(value.dtype), value)
+    most = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf))
+    weights = jnp.exp(scores - jnp.where(most == -jnp.inf, 0, most))
+    weights, total = weights.astype(value.dtype), jnp.sum(weights, axis=-1, keepdims=True)
+    y = jnp.einsum("...qk,...kv->...qv", weights, value, preferred_element_type=precision)
+    return (y / jnp.where(total == 0, 1, total)).astype(value.dtype)
 
 
 def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[Array], Array]:
@@ -69,12 +69,12 @@ def patch_conv(
     return y.reshape(*y.shape[:2], *counts)
 
 
-class PatchConv2d(eqx.nn.Conv2d):
-    """eqx.nn.Conv2d in steps of its kernel's size, on batches."""
-
-    def __call__(self, x: Float[Array, "batch in h w"], **_) -> Float[Array, "batch out h2 w2"]:
-        y = patch_conv(x, self.weight)
-        return y if self.bias is None else y + self.bias
+def convolve_patches(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A layer over a batch, in steps of its kernel's size."""
+    y = patch_conv(x, layer.weight)
+    return y if layer.bias is None else y + layer.bias
 
 
 class NonDynamicallyQuantizableLinear(eqx.Module):
@@ -209,14 +209,14 @@ class VisionTransformer(eqx.Module):
     """torchvision.models.vision_transformer.VisionTransformer."""
 
     class_token: Float[Array, "1 1 768"]
-    conv_proj: PatchConv2d
+    conv_proj: eqx.nn.Conv2d
     encoder: Encoder
     heads: HeadsSequential
 
     def __init__(self, *, key: PRNGKeyArray):
         k1, k2, k3, k4 = jax.random.split(key, 4)
         self.class_token = 0.02 * jax.random.normal(k1, (1, 1, 768))
-        self.conv_proj = PatchConv2d(3, 768, 16, stride=16, key=k2)
+        self.conv_proj = eqx.nn.Conv2d(3, 768, 16, stride=16, key=k2)
         self.encoder = Encoder(key=k3)
         self.heads = HeadsSequential(key=k4)
 
@@ -224,7 +224,7 @@ class VisionTransformer(eqx.Module):
         if x.shape[2:] != (64, 64):
             raise ValueError("x must be of shape (batch, 3, 64, 64)")
         batch = x.shape[0]
-        x = self.conv_proj(x).reshape(batch, 768, 16).swapaxes(1, 2)
+        x = convolve_patches(self.conv_proj, x).reshape(batch, 768, 16).swapaxes(1, 2)
         batch_class_token = jnp.broadcast_to(self.class_token, (batch, 1, 768))
         return self.heads(self.encoder(jnp.concatenate([batch_class_token, x], axis=1))[:, 0])
 

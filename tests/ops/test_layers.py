@@ -1,5 +1,7 @@
 """Every layer is built from its op's arguments, filled with torch's tensors, and compared with the torch module."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -66,7 +68,10 @@ def _check_layer(module: nn.Module, x: torch.Tensor, source: str, tolerance: flo
         structure, [to_array(tensors[p]).reshape(f.shape) for p, f in zip(paths, fresh, strict=True)]
     )
     event = entry.event_ndim(*args, **kwargs) if callable(entry.event_ndim) else entry.event_ndim
+    lift = entry.lift(*args, **kwargs) if entry.lift is not None else None
     lifted = layer if event is None else batched(layer, event)
+    if lift is not None:
+        lifted = functools.partial(lift.function, layer)
     for inputs in (x, x[:0]) if tolerance < 1e-9 else (x,):
         expected = to_array(module(inputs))
         ours = eqx.filter_jit(lifted)(to_array(inputs))
@@ -95,23 +100,23 @@ CONVOLUTIONS = [
     (nn.Conv1d(4, 6, 3), (9,), "Conv1d(4, 6, 3)"),
     (nn.Conv1d(4, 6, 2, padding="same", bias=False), (9,), "Conv1d(4, 6, 2, padding='SAME', use_bias=False)"),
     (nn.Conv2d(4, 6, 3, 2, 1), (7, 8), "Conv2d(4, 6, 3, stride=2, padding=1)"),
-    (nn.Conv2d(4, 4, (3, 1), groups=4, dilation=2), (7, 8), "DepthwiseConv2d(4, 4, (3, 1), dilation=2, groups=4)"),
-    (nn.Conv1d(4, 4, 4, 2, 3, groups=4), (9,), "DepthwiseConv1d(4, 4, 4, stride=2, padding=3, groups=4)"),
+    (nn.Conv2d(4, 4, (3, 1), groups=4, dilation=2), (7, 8), "Conv2d(4, 4, (3, 1), dilation=2, groups=4)"),
+    (nn.Conv1d(4, 4, 4, 2, 3, groups=4), (9,), "Conv1d(4, 4, 4, stride=2, padding=3, groups=4)"),
     (
         nn.Conv2d(4, 4, 2, padding="same", groups=4),
         (7, 8),
-        "DepthwiseConv2d(4, 4, 2, padding=((0, 1), (0, 1)), groups=4)",
+        "Conv2d(4, 4, 2, padding=((0, 1), (0, 1)), groups=4)",
     ),
-    (nn.Conv3d(4, 4, 2, groups=4, bias=False), (3, 4, 5), "DepthwiseConv3d(4, 4, 2, groups=4, use_bias=False)"),
+    (nn.Conv3d(4, 4, 2, groups=4, bias=False), (3, 4, 5), "Conv3d(4, 4, 2, groups=4, use_bias=False)"),
     (nn.Conv2d(4, 4, 9, padding=4, groups=4), (7, 8), "Conv2d(4, 4, 9, padding=4, groups=4)"),
     (
         nn.Conv2d(4, 6, 3, 2, 1, 2, groups=2),
         (7, 8),
-        "GroupedConv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2)",
+        "Conv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2)",
     ),
     (nn.Conv2d(4, 6, 1, (2, 1)), (7, 8), "Conv2d(4, 6, 1, stride=(2, 1))"),
     (nn.Conv1d(4, 6, 1, 2, bias=False), (9,), "Conv1d(4, 6, 1, stride=2, use_bias=False)"),
-    (nn.Conv2d(4, 6, (2, 3), (2, 3)), (7, 8), "PatchConv2d(4, 6, (2, 3), stride=(2, 3))"),
+    (nn.Conv2d(4, 6, (2, 3), (2, 3)), (7, 8), "Conv2d(4, 6, (2, 3), stride=(2, 3))"),
     (nn.Conv2d(4, 6, 2, 2, 1), (7, 8), "Conv2d(4, 6, 2, stride=2, padding=1)"),
     (nn.Conv2d(4, 6, 1, padding=1), (7, 8), "Conv2d(4, 6, 1, padding=1)"),
     (nn.Conv2d(4, 6, (2, 3), (1, 2), (0, 1)), (7, 8), "Conv2d(4, 6, (2, 3), stride=(1, 2), padding=(0, 1))"),

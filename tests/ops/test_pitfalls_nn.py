@@ -42,7 +42,7 @@ def test_gradient_through_a_fully_masked_row_is_finite():
     q = torch.randn(1, 2, 3, 4, requires_grad=True)
     F.scaled_dot_product_attention(q, q, q, torch.as_tensor(mask)).square().sum().backward()
     gradient = jax.grad(lambda q: jnp.sum(scaled_dot_product_attention(q, q, q, mask) ** 2))(to_array(q))
-    np.testing.assert_allclose(gradient, q.grad.numpy(), atol=1e-5)
+    np.testing.assert_allclose(gradient, q.grad.numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_attention_options_are_not_ignored():
