@@ -34,6 +34,7 @@ from benchmarks.results import (
 )
 from benchmarks.spread import Spread, ratios
 from tests.zoo.case import Case
+from translator import cli
 from translator.cli import app
 
 TINY = "torch_lstm_projected"
@@ -77,6 +78,7 @@ def results(*models: Model, **changes) -> Results:
 
 
 def invoked(*arguments):
+    cli.console.width = cli.errors.width = 300  # else they break lines where the first to import them had its margin
     return CliRunner().invoke(app, ["bench", *map(str, arguments)], env={"COLUMNS": "300"})
 
 

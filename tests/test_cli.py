@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from translator import cli
 from translator.cli import app
 
 MODULE = """
@@ -66,6 +67,7 @@ def saved(file):
 
 
 def run(*arguments):
+    cli.console.width = cli.errors.width = 200  # else they break lines where the first to import them had its margin
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
