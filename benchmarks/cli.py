@@ -38,7 +38,7 @@ def run(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The JSON file to write.")] = Path(
         "out/bench.json"
     ),
-    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender has.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="How many turns each contender has.")] = 11,
     translations: Annotated[int, typer.Option(min=1, help="How often each model is translated.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="How many threads each contender computes with.")] = 1,
     ports: Annotated[

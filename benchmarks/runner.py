@@ -31,7 +31,7 @@ class Settings:
 
     suite: str
     models: tuple[str, ...]
-    rounds: int = 15
+    rounds: int = 11
     times: int = 3
     threads: int = 1
     ports: Path | None = None

@@ -19,7 +19,7 @@ from tests.zoo.text import attention_mask, token_ids
 from tests.zoo.torchvision_models import fresh, images
 
 IMAGES, SIDE = 2, 128
-TEXTS, LENGTH = 4, 64
+TEXTS, LENGTH = 2, 64
 VOCABULARY = 8192
 SECOND = 16_000  # samples of a sound
 
