@@ -31,9 +31,9 @@ def main(folder: str) -> None:
     load = runpy.run_path(f"{folder}/model.py", run_name="model")["load"]
     memory, growth, loads, reads = Growth().begin(), None, [], []
     for _ in range(TIMES):
-        loads.append(timed(lambda: jax.block_until_ready(load(folder))))
+        loads.append(timed(lambda: jax.block_until_ready(load(folder)))[0])
         growth = growth or memory.measured()
-        reads.append(timed(lambda: read(folder)))
+        reads.append(timed(lambda: read(folder))[0])
     first, *later = loads
     assert growth is not None and "torch" not in sys.modules
     found = Binding(first, Spread.of(later), ratios(later, reads[1:]), Memory(*growth))

@@ -14,7 +14,6 @@ import os
 import platform
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
@@ -34,6 +33,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 import translator
+from benchmarks.timing import timed
 from tests.zoo.text import tokens
 from tests.zoo.torchvision_models import fresh
 
@@ -181,13 +181,6 @@ def measured(case: Case, rounds: int, console: Console) -> Table:
     if not compiler:
         table.add_row("torch.compile", "not available: no C++ compiler")
     return table
-
-
-def timed(step: Step) -> tuple[float, float]:
-    """How long a step takes, and its loss."""
-    began = time.perf_counter()
-    loss = step()
-    return time.perf_counter() - began, loss
 
 
 if __name__ == "__main__":

@@ -39,11 +39,11 @@ class Elapsed:
 def beside(yardstick: Callable[[], None]) -> Iterator[Elapsed]:
     """Times the block, and the yardstick before and after it."""
     elapsed = Elapsed()
-    before = timed(yardstick)
+    before, _ = timed(yardstick)
     started = time.perf_counter()
     yield elapsed
     elapsed.seconds = time.perf_counter() - started
-    elapsed.yardstick = (before + timed(yardstick)) / 2
+    elapsed.yardstick = (before + timed(yardstick)[0]) / 2
 
 
 def exporting() -> None:

@@ -16,9 +16,8 @@ def to(x: Expr, dtype: np.dtype | None = None) -> Expr:
         return cast(x, dtype)
     x = x.real if is_complex(x.dtype) else x
     if is_float(x.dtype) and is_integer(dtype) and dtype.itemsize < 4:
-        x = cast(
-            x, np.dtype("int32")
-        )  # what does not fit wraps around, as torch's does on a CPU; JAX gives the nearest that fits
+        # What does not fit wraps around, as torch's does on a CPU, where JAX gives the nearest that fits.
+        x = cast(x, np.dtype("int32"))
     return cast(x, dtype)
 
 

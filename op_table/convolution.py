@@ -37,10 +37,12 @@ def fastest(weight: Sequence[int], stride: Any, around: tuple, dilation: Any, gr
     out_channels, in_channels, *kernel = weight
     if not all(map(static, weight)):
         return None
+    if groups == 1 and np.any(around):
+        return None
+    if groups == 1 and math.prod(kernel) == 1:
+        return POINTWISE
     if groups == 1:
-        if np.any(around) or math.prod(kernel) > 1 and set(dilation) != {1}:
-            return None
-        return POINTWISE if math.prod(kernel) == 1 else PATCHES if tuple(stride) == tuple(kernel) else None
+        return PATCHES if tuple(stride) == tuple(kernel) and set(dilation) == {1} else None
     if in_channels == 1 and out_channels == groups:
         return DEPTHWISE if math.prod(kernel) <= _MANY else None
     return GROUPED if len(kernel) == 2 and groups <= _MANY else None
@@ -74,9 +76,11 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     elif kind == GROUPED:
         y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
     else:
-        options = ({"rhs_dilation": dilation} if set(dilation) != {1} else {}) | (
-            {"feature_group_count": groups} if groups != 1 else {}
-        )
+        options: dict[str, Any] = {}
+        if set(dilation) != {1}:
+            options["rhs_dilation"] = dilation
+        if groups != 1:
+            options["feature_group_count"] = groups
         y = lax.conv_general_dilated(x, weight, stride, around if np.any(around) else "VALID", **options)
     if bias is not None:
         y = y + bias[(slice(None), *(None,) * axes)]

@@ -1,6 +1,7 @@
 """`translate(..., scan_layers=True)`: layers that are alike are one scan over stacked leaves, which still bind by torch's names."""
 
 import runpy
+import sys
 
 import equinox as eqx
 import jax
@@ -60,12 +61,29 @@ def test_the_way_there_and_back(tmp_path):
     assert all(torch.equal(back[name], 2 * tensor) for name, tensor in module.state_dict().items())
 
 
+def test_a_stack_within_a_sequential():
+    module = nn.Sequential(nn.Linear(6, 6), Stack()).eval()
+    translation = scanned(module, X)
+    assert translation.verify().ok
+    module.load_state_dict(translator.state_dict(translation.model), strict=True)
+
+
+def test_an_argument_may_be_called_as_the_scans_function_is():
+    class Stepping(Stack):
+        def forward(self, x, step):
+            for block in self.blocks:
+                x = block(x) + step
+            return self.head(x)
+
+    assert scanned(Stepping().eval(), X, X).verify().ok
+
+
 def test_what_is_missing_is_named():
     module = Stack().eval()
     translation = scanned(module, X)
     state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
     del state["blocks.2.linear.weight"]
-    bind = vars(__import__("sys").modules[type(translation.model).__module__])["bind"]
+    bind = sys.modules[type(translation.model).__module__].bind
     with pytest.raises(ValueError, match=r"blocks\.\*\.linear\.weight is missing in some layers"):
         bind(state)
 

@@ -12,7 +12,7 @@ import linecache
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ import torch
 from translator import checkpoint
 from translator.arrays import to_array, to_tensor
 from translator.errors import BindingError
-from translator.loader import CONSTANTS_FILE
+from translator.loader import CONSTANTS_FILE, stacked_name
 
 _numbers = itertools.count()
 
@@ -101,21 +101,26 @@ def named_leaves(
 ) -> Iterator[tuple[str, Any]]:
     """The array leaves of an emitted model, and what buffers hold, under their torch names, in the tree's order.
 
-    known: the names that torch has. buffers: the state of those that forward writes to. A root that is itself a Sequential keeps its children in a field of its own, `layers`,
-    which is not part of them. A leaf that is a stack of tensors is given in its parts.
+    known: the names that torch has. buffers: the state of those that forward writes to. A root that is itself a Sequential keeps
+    its children in a field of its own, `layers`, which is not part of them. A leaf that is a stack of tensors is given in its parts.
     """
     stacked = _namespace(type(model)).get("STACKED", {})
+    known = {stacked_name(name, stacked) for name in known}
     for where, leaf in jax.tree_util.tree_leaves_with_path(model, is_leaf=is_index):
         if is_index(leaf):
             leaf = buffers.get(leaf) if buffers is not None else None
         if eqx.is_array(leaf) or hasattr(leaf, "__array__"):
             name = jax.tree_util.keystr(where, simple=True, separator=".")
-            path = next((path for path in stacked if f".{name}".startswith((f".{path}.", f".layers.{path}."))), None)
-            if path is None:
-                yield name if name in known else _within(name, known), leaf
-            else:
-                rest = name[name.index(f"{path}.") + len(path) :]
-                yield from ((f"{path}.{position}{rest}", leaf[position]) for position in range(stacked[path]))
+            yield from _parts(name if name in known else _within(name, known), leaf, stacked)
+
+
+def _parts(name: str, leaf: Any, stacked: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
+    """A leaf under its name, or the tensors that it is a stack of under theirs."""
+    for path, count in stacked.items():
+        if name.startswith(f"{path}."):
+            yield from ((f"{path}.{position}{name[len(path) :]}", leaf[position]) for position in range(count))
+            return
+    yield name, leaf
 
 
 def is_index(leaf: Any) -> bool:
@@ -123,7 +128,7 @@ def is_index(leaf: Any) -> bool:
     return isinstance(leaf, eqx.nn.StateIndex)
 
 
-def _within(name: str, known: Mapping[str, Any]) -> str:
+def _within(name: str, known: Set[str]) -> str:
     inner = name.removeprefix("layers.")
     return inner if inner in known else name
 

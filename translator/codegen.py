@@ -10,7 +10,7 @@ from typing import Any
 
 from op_table import layers
 from op_table.expr import Name, Value
-from translator import annotations, class_names, constants, initialisers, loader
+from translator import annotations, class_names, constants, initialisers, loader, scans
 from translator.classes import Definition, Program
 from translator.copied import Copied, import_line
 from translator.errors import TranslationError
@@ -142,6 +142,8 @@ class File:
         constructor = init.source()
         method = Method(self, definition, init.repeated).source() if definition.body is not None else None
         if definition.stacked:
+            paths = [path for stacked in definition.stacked for path in scans.in_instances(definition, stacked)]
+            self.stacked |= {path: len(self.program.bodies.by_path[path].entries) for path in sorted(paths)}
             init = initialisers.Initialiser(self, definition)
             constructor = init.source()
         parts = [

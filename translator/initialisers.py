@@ -40,7 +40,7 @@ class Initialiser:
         self.position = 0
         self.keys = 0
         self.runs: dict[str, list[int]] = {}
-        self.repeated: dict[str, int] = {}  # tuples whose items are instances of one class, built alike, and how many
+        self.repeated: set[str] = set()  # tuples whose items are instances of one class, built alike
 
     def _find_array_places(self, entry: Module, places: Iterator[Any]) -> None:
         for child in entry.entries.values():
@@ -250,7 +250,7 @@ class Initialiser:
                 return None
         self.keys = keys
         if path is not None and one and children[0].kind == CLASS:
-            self.repeated[path] = len(children)
+            self.repeated.add(path)
         if one == 0:
             return f"tuple({built[0]} for _ in range({len(children)}))"
         key = self._next_key()

@@ -106,6 +106,12 @@ _BUT_FROZEN = """
     return jax.tree_util.tree_map_with_path(trained, model)"""
 
 
+def stacked_name(name: str, stacked: Mapping[str, int]) -> str:
+    """The path of the leaf that holds the tensor of a name: `layer.query.weight` for `layer.3.query.weight`."""
+    path = next((path for path in stacked if name.startswith(f"{path}.")), None)
+    return name if path is None else f"{path}.{name[len(path) + 1 :].partition('.')[2]}"
+
+
 def trainable_source(root: str, frozen: tuple[str, ...], prefix: str) -> tuple[str, set[str]]:
     """The function of an emitted file that tells what is trained, and the import lines that it needs.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from op_table.expr import Attribute, Name, Prelude, Subscript, Value, transform, values, walk
-from op_table.prelude.scan_layers import scan_layers
+from op_table.expr import Attribute, Name, Subscript, Value, transform, values, walk
 from translator import annotations, functions, scans
 from translator.body import Leaf, SizeValue, Statement
 from translator.classes import Branch, Definition, Given
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
 class Method:
     """Writes the `__call__` of a definition."""
 
-    def __init__(self, file: File, definition: Definition, repeated: Mapping[str, int]):
+    def __init__(self, file: File, definition: Definition, repeated: Set[str]):
         """repeated: see `Initialiser`."""
         assert definition.body is not None
-        self.repeated = repeated if file.scan_layers else {}
+        self.repeated = repeated if file.scan_layers else frozenset()
         self.file, self.definition, self.body = file, definition, definition.body
         self.bodies = file.program.bodies
         self.module = definition.module
@@ -101,16 +100,13 @@ class Method:
         return "\n".join(text)
 
     def _stacks(self, path: str) -> bool:
-        """Whether the leaves of a container's items may be stacked, in every instance of the class; the file then knows them."""
-        rest = path[len(self.prefix) :]
-        paths = [f"{m.module.path}.{rest}" if m.module.path else rest for m in self.definition.members]
+        """Whether the leaves of a container's items may be stacked, in every instance of the class."""
+        paths = scans.in_instances(self.definition, path)
         containers = [self.bodies.by_path[path] for path in paths]
         inner = any(stacked.startswith(f"{path}.") for stacked in self.file.stacked for path in paths)
         tied = [*self.file.tied, *self.file.tied.values()]
-        if self.module.wrapped or inner or not all(scans.may_stack(self.bodies.captured, c, tied) for c in containers):
-            return False
-        self.file.stacked |= {container.path: len(container.entries) for container in containers}
-        return True
+        apart = self.module.wrapped or inner
+        return not apart and all(scans.may_stack(self.bodies.captured, container, tied) for container in containers)
 
     def _returned_text(self, result: Any) -> str:
         """A result as it stands after `return`: several without the parentheses of a tuple."""
@@ -356,33 +352,18 @@ class Method:
                         text.append(f"{pad}elif {value} is None:")
                         text.append(f'{pad}    raise ValueError("{value} is needed where there is no {line.field}")')
                 case For():
-                    text += self._scan(line, indent) if line.scanned else self._for(line, indent)
+                    taken = set(self.names.names.values())
+                    text += (
+                        scans.written(line, self.printer, self._block, indent, taken)
+                        if line.scanned
+                        else self._for(line, indent)
+                    )
         return text
 
     def _is_there(self, field: str) -> str:
         """The test that an optional field is there; one that holds no arrays is only told of."""
         argument = next(argument for argument in self.definition.arguments if argument.field == field)
         return f"self.{argument.name}" if argument.in_body else f"self.{field} is not None"
-
-    def _scan(self, line: For, indent: int) -> list[str]:
-        pad, name = "    " * indent, self.printer.name
-        block = self._block(line.lines, indent + 1)
-        carried, results = ([name(pair[part]) for pair in line.carried] for part in (0, 1))
-        given = f"{pad}    {results[0]} = "
-        if len(results) == 1 and not line.collected and block[-1].startswith(given):
-            results = [block.pop().removeprefix(given)]
-        parameter, unpacked = carried[0], []
-        if len(carried) > 1:
-            parameter, unpacked = "carry", [f"{pad}    {', '.join(carried)} = carry"]
-        lists = [name(variable) for variable, _ in line.collected]
-        items = [self.printer.text(value) for _, value in line.collected]
-        step = f"{pad}def step({parameter}, {name(line.items[0])}):"
-        back = f"{pad}    return {_together(results)}, {_together(items) if items else None}"
-        scan, layers = self.printer.text(Prelude(scan_layers)), self.printer.text(line.iterables[0])
-        made = f"{_together(carried)}, {_together(lists) if lists else '_'}"
-        call = f"{pad}{made} = {scan}(step, {_together(carried)}, {layers})"
-        listed = [f"{pad}{', '.join(lists)} = {', '.join(f'list({each})' for each in lists)}"] if lists else []
-        return [step, *unpacked, *block, back, "", call, *listed]
 
     def _for(self, line: For, indent: int) -> list[str]:
         pad = "    " * indent
@@ -398,10 +379,6 @@ class Method:
         for variable, value in line.collected:
             text.append(f"{pad}    {self.printer.name(variable)}.append({self.printer.text(value)})")
         return text
-
-
-def _together(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
 
 def _copied(node: Any) -> Any:

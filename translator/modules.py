@@ -116,13 +116,17 @@ def build(captured: Captured, graph: Graph, root: ModuleCall, sizes: Sizes) -> M
 def _agree(tree: Module) -> None:
     """Where one layer is called by a function of the prelude, others of its kind are, too: see `layers.agrees`."""
     uses = [module for module in tree.walk() if module.layer is not None]
-    lifts = {key(module.layer.lift): module.layer.lift for module in uses if module.layer.lift is not None}
+    lifts = [module.layer.lift for module in uses if module.layer.lift is not None]
     for module in uses:
-        inputs = [call.items[0].args[module.layer.input] for call in module.calls] if module.layer.lift is None else []
-        batched = all(node.meta["val"].ndim == (module.layer.event_ndim or 0) + 1 for node in inputs)
-        found = next((lift for lift in lifts.values() if layers.agrees(module.layer.constructor, lift)), None)
-        if inputs and batched and found is not None:
-            module.layer = replace(module.layer, lift=found)
+        lift = next((lift for lift in lifts if layers.agrees(module.layer.constructor, lift)), None)
+        if module.layer.lift is None and lift is not None and _takes_batches(module):
+            module.layer = replace(module.layer, lift=lift)
+
+
+def _takes_batches(module: Module) -> bool:
+    """Whether every call of a layer gives it one axis more than an example has."""
+    inputs = [call.items[0].args[module.layer.input].meta["val"] for call in module.calls]
+    return all(value.ndim - 1 == module.layer.event_ndim for value in inputs)
 
 
 def _place(tree: Module, path: str) -> Module:

@@ -13,9 +13,9 @@ from translator.body import Bodies
 from translator.captured import Captured, in_training
 from translator.compare import is_inexact
 from translator.emitted import Emitted, EmittedCall
+from translator.loader import stacked_name
 from translator.lower import Sizes
 from translator.outputs import Outputs
-from translator.scans import stacked_name
 
 
 def emit(captured: Captured, progress: Callable[[str], None] | None = None, scan_layers: bool = False) -> Emitted:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Set
 
 import torch
 
-from op_table.expr import Value
+from op_table.expr import Prelude, Value
+from op_table.prelude.scan_layers import scan_layers
 from translator.body import Leaf
 from translator.captured import Captured
+from translator.classes import Definition
 from translator.lines import Assign, For, Line, Return, reads, writes
 from translator.modules import Array, Module
+from translator.source import Printer
 
 
-def find(lines: list[Line], after: list[Value], repeated: Mapping[str, int], stacks: Callable[[str], bool]) -> set[str]:
+def find(lines: list[Line], after: list[Value], repeated: Set[str], stacks: Callable[[str], bool]) -> set[str]:
     """Mark the loops of lines that can be scans, and give the containers that they run over.
 
-    after: what is read after the lines. repeated: containers whose items are all built alike, and how many these are. stacks:
-    whether the leaves of a container's items may be stacked.
+    after: what is read after the lines. repeated: containers whose items are all built alike. stacks: whether the leaves of a
+    container's items may be stacked.
     """
     found = set()
     for position, line in enumerate(lines):
@@ -57,6 +60,12 @@ def _like(one: Value, other: object) -> bool:
     return not isinstance(other, Value) or (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
+def in_instances(definition: Definition, path: str) -> list[str]:
+    """Where a container of a class, at path in the representative, is in each instance."""
+    rest = path.removeprefix(f"{definition.module.path}.") if definition.module.path else path
+    return [f"{m.module.path}.{rest}" if m.module.path else rest for m in definition.members]
+
+
 def may_stack(captured: Captured, container: Module, tied: Iterable[str]) -> bool:
     """Whether each leaf of a container's items may be one array: none is state or shared, and torch trains all of them or none."""
     items = [dict(_arrays(item, "")) for item in container.entries.values() if isinstance(item, Module)]
@@ -83,7 +92,34 @@ def _is_trained(captured: Captured, array: Array) -> bool:
     return not array.is_buffer and isinstance(tensor, torch.Tensor) and tensor.requires_grad
 
 
-def stacked_name(name: str, stacked: Mapping[str, int]) -> str:
-    """The path of the leaf that holds the tensor of a name: `layer.query.weight` for `layer.3.query.weight`."""
-    path = next((path for path in stacked if name.startswith(f"{path}.")), None)
-    return name if path is None else f"{path}.{name[len(path) + 1 :].partition('.')[2]}"
+def written(
+    line: For, printer: Printer, block: Callable[[list[Line], int], list[str]], indent: int, taken: Set[str]
+) -> list[str]:
+    """The text of a loop as a scan: a local function for a round, its lines by block, and the call. taken: names in use."""
+    pad, name = "    " * indent, printer.name
+    step, carry = (next(n for n in (word, f"{word}_2", f"{word}_3") if n not in taken) for word in ("step", "carry"))
+    inner = block(line.lines, indent + 1)
+    carried, results = ([name(pair[part]) for pair in line.carried] for part in (0, 1))
+    given = f"{pad}    {results[0]} = "
+    if len(results) == 1 and not line.collected and inner[-1].startswith(given):
+        results = [inner.pop().removeprefix(given)]
+    parameter, unpacked = carried[0], []
+    if len(carried) > 1:
+        parameter, unpacked = carry, [f"{pad}    {', '.join(carried)} = {carry}"]
+    lists = [name(variable) for variable, _ in line.collected]
+    items = [printer.text(value) for _, value in line.collected]
+    scan, layers = printer.text(Prelude(scan_layers)), printer.text(line.iterables[0])
+    made = f"{_together(carried)}, {_together(lists) if lists else '_'}"
+    return [
+        f"{pad}def {step}({parameter}, {name(line.items[0])}):",
+        *unpacked,
+        *inner,
+        f"{pad}    return {_together(results)}, {_together(items) if items else None}",
+        "",
+        f"{pad}{made} = {scan}({step}, {_together(carried)}, {layers})",
+        *([f"{pad}{', '.join(lists)} = {', '.join(f'list({each})' for each in lists)}"] if lists else []),
+    ]
+
+
+def _together(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.lowerings import attention, convolutions, layers, rearranging
+from benchmarks.lowerings import attention, convolutions, layers, pools, rearranging
 from benchmarks.lowerings.timing import Case, Times, measured
 
 WIDTH = 140  # where there is no terminal to ask
@@ -39,7 +39,7 @@ def main(
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(f"{platform.platform()}, {os.cpu_count()} cores; {threads} thread{'s' * (threads > 1)}")
     console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax")))
-    for module in (convolutions, attention, layers, rearranging):
+    for module in (convolutions, attention, layers, pools, rearranging):
         for one in module.cases():
             if re.search(case, f"{one.name} {one.size}"):
                 console.print(table(one, rounds, re.compile(only)))

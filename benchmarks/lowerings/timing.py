@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from jax import Array
+
+from benchmarks.timing import timed
 
 AT_LEAST = 5e-3  # seconds that one measurement takes, by repeating the call
 TOLERANCE = 1e-4  # of the largest element
@@ -57,15 +58,14 @@ def measured(case: Case, rounds: int, gradient: bool) -> dict[str, Times]:
     calls: dict[str, Callable[[], Any]] = {}
     results: dict[str, Any] = {}
     for name, form in case.forms.items():
-        call = _jax_call(case, form, gradient)
-        calls[name] = call
+        calls[name] = _jax_call(case, form, gradient)
     if case.torch is not None:
         calls["torch"] = _torch_call(case, case.torch, gradient)
 
     firsts, repeats = {}, {}
     for name, call in calls.items():
-        firsts[name], results[name] = _timed(call, 1)
-        again = _timed(call, 1)[0]
+        firsts[name], results[name] = timed(call, 1)
+        again = timed(call, 1)[0]
         repeats[name] = min(max(int(AT_LEAST / again), 1), 100)
     agree(case, results)
 
@@ -73,7 +73,7 @@ def measured(case: Case, rounds: int, gradient: bool) -> dict[str, Times]:
     names = list(calls)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            later[name].append(_timed(calls[name], repeats[name])[0] / repeats[name])
+            later[name].append(timed(calls[name], repeats[name])[0] / repeats[name])
     return {name: Times(firsts[name], np.array(later[name])) for name in calls}
 
 
@@ -130,10 +130,3 @@ def _torch_call(case: Case, function: Callable[..., torch.Tensor], gradient: boo
         return [y.detach(), *torch.autograd.grad(y, over, cotangent)]
 
     return both
-
-
-def _timed(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    began = time.perf_counter()
-    for _ in range(repeats):
-        result = call()
-    return time.perf_counter() - began, result

@@ -77,17 +77,14 @@ def grouped_conv(
 ) -> Float[Array, "batch out_channels *new_size"]:
     """A convolution of groups of channels. On a CPU, XLA computes a convolution a group many times faster."""
 
-    def convolve(x: Array, weight: Array, groups: int = 1) -> Array:
+    def whole(x: Array, weight: Array, groups: int = groups) -> Array:
         return lax.conv_general_dilated(
             x, weight, stride, padding, rhs_dilation=dilation, feature_group_count=groups
         )
 
     def apart(x: Array, weight: Array) -> Array:
-        parts = map(convolve, jnp.split(x, groups, axis=1), jnp.split(weight, groups))
-        return jnp.concatenate(list(parts), axis=1)
-
-    def whole(x: Array, weight: Array) -> Array:
-        return convolve(x, weight, groups)
+        parts = zip(jnp.split(x, groups, axis=1), jnp.split(weight, groups), strict=True)
+        return jnp.concatenate([whole(*part, groups=1) for part in parts], axis=1)
 
     return lax.platform_dependent(x, weight, cpu=apart, default=whole)
 
@@ -95,7 +92,7 @@ def grouped_conv(
 def convolve(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A layer over a batch, whose kernel may have one element."""
+    """jax.vmap(layer)(x), as a matrix product where the kernel has one element."""
     if math.prod(layer.kernel_size) > 1:
         return jax.vmap(layer)(x)
     y = pointwise_conv(x, layer.weight, layer.stride)
@@ -105,7 +102,7 @@ def convolve(
 def convolve_patches(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A layer over a batch, in steps of its kernel's size."""
+    """jax.vmap(layer)(x) of a layer in steps of its kernel's size."""
     y = patch_conv(x, layer.weight)
     return y if layer.bias is None else y + layer.bias
 
@@ -113,7 +110,7 @@ def convolve_patches(
 def convolve_depthwise(
     layer: eqx.nn.Conv, x: Float[Array, "batch channels *size"]
 ) -> Float[Array, "batch channels *new_size"]:
-    """A layer with a filter a channel, over a batch."""
+    """jax.vmap(layer)(x) of a layer with a filter a channel."""
     assert not isinstance(layer.padding, str)
     y = depthwise_conv(x, layer.weight, layer.stride, layer.padding, layer.dilation)
     return y if layer.bias is None else y + layer.bias
@@ -122,7 +119,7 @@ def convolve_depthwise(
 def convolve_groups(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A layer of groups of channels, over a batch."""
+    """jax.vmap(layer)(x) of a layer of groups of channels."""
     assert not isinstance(layer.padding, str)
     options = layer.stride, layer.padding, layer.dilation, layer.groups
     y = grouped_conv(x, layer.weight, *options)

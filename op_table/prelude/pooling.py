@@ -14,6 +14,16 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
 
+def spans(
+    ndim: int, kernel: tuple[int, ...], stride: int | tuple[int, ...], padding: int | tuple
+) -> tuple[tuple[int, ...], tuple[int, ...], list]:
+    """The size, step and padding of windows over the last axes, for each of ndim axes."""
+    others, axes = (1,) * (ndim - len(kernel)), len(kernel)
+    strides = others + tuple(np.broadcast_to(stride, axes).tolist())
+    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+    return others + tuple(kernel), strides, around
+
+
 def reduce_windows(
     x: Shaped[Array, "*batch_and_size"],
     start: Any,
@@ -23,10 +33,7 @@ def reduce_windows(
     padding: int | tuple,
 ) -> Shaped[Array, "*batch_and_new_size"]:
     """What function makes of start and each window over the last axes."""
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    strides = others + tuple(np.broadcast_to(stride, axes).tolist())
-    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
-    return lax.reduce_window(x, start, function, others + tuple(kernel), strides, around)
+    return lax.reduce_window(x, start, function, *spans(x.ndim, kernel, stride, padding))
 
 
 def max_pool(
@@ -38,13 +45,11 @@ def max_pool(
 ) -> Float[Array, "*batch_and_new_size"]:
     """torch.nn.functional.max_pool1d, 2d and 3d. On a CPU, XLA computes slices several times faster."""
     least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    sizes, strides = others + tuple(kernel), others + tuple(np.broadcast_to(stride, axes).tolist())
-    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+    sizes, strides, around = spans(x.ndim, kernel, stride, padding)
 
     def sliced(x: Array) -> Array:
         x = jnp.pad(x, around, constant_values=least)
-        for axis in reversed(range(len(others), x.ndim)):
+        for axis in reversed(range(x.ndim - len(kernel), x.ndim)):
             end = x.shape[axis] - sizes[axis] + 1
             starts = range(sizes[axis])
             x, *rest = (lax.slice_in_dim(x, i, i + end, strides[axis], axis) for i in starts)

@@ -64,7 +64,7 @@ def pointwise_conv(
 def convolve(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A layer over a batch, whose kernel may have one element."""
+    """jax.vmap(layer)(x), as a matrix product where the kernel has one element."""
     if math.prod(layer.kernel_size) > 1:
         return jax.vmap(layer)(x)
     y = pointwise_conv(x, layer.weight, layer.stride)

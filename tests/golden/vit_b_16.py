@@ -72,7 +72,7 @@ def patch_conv(
 def convolve_patches(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A layer over a batch, in steps of its kernel's size."""
+    """jax.vmap(layer)(x) of a layer in steps of its kernel's size."""
     y = patch_conv(x, layer.weight)
     return y if layer.bias is None else y + layer.bias
 
