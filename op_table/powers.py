@@ -34,7 +34,7 @@ def pow(x: Expr, exponent: Expr) -> Expr:
     dtype = result_type(x, exponent)
     if dtype.kind in "iu" and not is_array(x) and not exponent.shape:
         x = jnp.asarray(x, dtype=written(dtype))  # beside a number JAX takes a known exponent of no axes for another
-    if dtype.kind == "i" and is_array(exponent):
+    if dtype.kind in "iu" and is_array(exponent):
         return prelude(integers.power)(x, exponent)
     return x**exponent
 

@@ -197,6 +197,15 @@ def test_the_largest_integers_that_fit_are_kept():
     assert translation.verify(random=0).ok
 
 
+def test_a_copy_of_a_constant_is_an_array_where_code_computes_with_it():
+    def forward(x):
+        y = x[...].clone()
+        y[...] = False
+        return y.scatter_add_(-1, torch.zeros_like(y, dtype=torch.int64), y.clone())
+
+    assert translator.translate(wrap(forward), (torch.tensor(2.0),), dynamic_shapes=None).verify().ok
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.bfloat16, torch.bool])
 def test_constants_keep_their_dtype(dtype):
     constants = [torch.tensor([200, 100, 3]), torch.tensor([5, 6, 7]), torch.tensor(5), torch.full((3,), 4)]

@@ -8,7 +8,7 @@ array there shows becomes an argument.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -248,8 +248,11 @@ class Bodies:
         return target is not None and not isinstance(value, Leaf)
 
     def _add_constants(self, body: Body, values: list[Value]) -> None:
-        names = {value.name for value in values}
-        computed = {name for s in body.statements for name in _computed_with(s.expr, names)}
+        names = {value.name: value.name for value in values}
+        for statement in body.statements:  # a copy of a constant is the constant by another name
+            if isinstance(statement.expr, Value) and statement.expr.name in names:
+                names |= {t.name: names[statement.expr.name] for t in statement.targets if t is not None}
+        computed = {names[name] for s in body.statements for name in _computed_with(s.expr, names.keys())}
         for value in reversed(values):
             expr = self._constant(value)
             if value.name in computed:  # numpy would compute with it, and takes nothing that JAX traces
@@ -337,7 +340,7 @@ class Bodies:
         return memo[call]
 
 
-def _computed_with(part: Any, constants: set[str]) -> Iterator[str]:
+def _computed_with(part: Any, constants: Set[str]) -> Iterator[str]:
     """The constants that an expression does more with than to hand them to JAX, beside what is traced or in a call of jnp."""
     for child in children(part):
         yield from _computed_with(child, constants)

@@ -111,16 +111,17 @@ def run_step(step: Step, env: dict[str, torch.Tensor], in_wide: bool = False) ->
 
 @dataclass(frozen=True)
 class _Terms:
-    """What a step is given: whether all of it is short numbers, and the size that its terms may have."""
+    """What a step is given: whether all of it is short numbers, the size that its terms may have, and how coarse it is."""
 
     short: bool
     size: float
+    eps: float = 0.0  # of the narrowest dtype
 
 
 def _terms(step: Step, env: dict[str, torch.Tensor]) -> _Terms:
     if step.rounding == EXACT:
         return _Terms(True, 0.0)
-    short, size, longest = True, 1.0, 1
+    short, size, longest, eps = True, 1.0, 1, 0.0
     for name in step.reads:
         tensor = env.get(name)
         if tensor is None or tensor.numel() == 0 or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -128,7 +129,8 @@ def _terms(step: Step, env: dict[str, torch.Tensor]) -> _Terms:
         short = short and _is_short(tensor)
         size *= max(float(tensor.abs().nan_to_num(0, 0, 0).max()), 1.0)
         longest = max(longest, tensor.numel())
-    return _Terms(short, size * longest**0.5)
+        eps = max(eps, torch.finfo(tensor.dtype).eps)
+    return _Terms(short, size * longest**0.5, eps)
 
 
 def _is_short(tensor: torch.Tensor) -> bool:
@@ -145,11 +147,13 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     if not (value.is_floating_point() or value.is_complex()):
         return
     rounded = (value.to(truth.dtype) != truth) | (value.dtype == truth.dtype) & (not _is_short(value))
-    if step.rounding in (APPROXIMATES, NORMALIZES) or step.rounding == SUMS and not terms.short:
+    ulp = torch.finfo(value.dtype).eps
+    narrowed = step.writes and terms.eps > ulp  # x.copy_(y * 0.3) rounds to y's dtype, and so does 0.3 in JAX
+    if narrowed or step.rounding in (APPROXIMATES, NORMALIZES) or step.rounding == SUMS and not terms.short:
         rounded = torch.ones_like(rounded)
     if not rounded.any():
         return
-    ulp = torch.finfo(value.dtype).eps
+    ulp = max(ulp, terms.eps) if narrowed else ulp
     magnitude = value.abs().nan_to_num(0, 0, 0)
     if step.rounding == SUMS:
         magnitude = magnitude + terms.size

@@ -21,7 +21,7 @@ views and in-place                    views_show_writes, and ../test_functionali
 ties; NaN order                       ties_and_nan_in_orders, nan_of_either_sign_is_the_largest
 std, var                              std_and_var_divide_by_n_minus_one
 round                                 round_half_to_even_and_decimals
-edge values, 0 ** 0, branch cuts      edge_values_of_powers_roots_and_logarithms, integers_to_negative_powers, branch_cuts_of_complex_functions
+edge values, 0 ** 0, branch cuts      edge_values_of_powers_roots_and_logarithms, integers_to_negative_powers, integers_to_powers_of_more_than_six_bits, branch_cuts_of_complex_functions
 random                                test_random.py
 matmul precision                      nn: products_are_verified_in_full_precision
 ops that all peers lack               searchsorted_and_histograms_exist, nn: multi_head_attention_forward, ops_that_no_other_translator_has
@@ -281,6 +281,17 @@ def test_integers_to_negative_powers():
             ("aten.pow.Tensor_Tensor", torch.pow, [base, exponent]),
             ("aten.pow.Scalar", lambda e: 2**e, [exponent]),
             ("aten.pow.Scalar", lambda e: torch.pow(-1, e), [exponent.int()]),
+        ]
+    )
+
+
+def test_integers_to_powers_of_more_than_six_bits():
+    exponent = torch.tensor([68, 64, 127, 3, 2**20 + 1, -(2**31)], dtype=torch.int32)
+    check_table(
+        [
+            ("aten.pow.Scalar", lambda e: torch.pow(2, e), [exponent]),
+            ("aten.pow.Tensor_Tensor", torch.pow, [torch.tensor([2, 3, -1, 5, 3, 3], dtype=torch.int32), exponent]),
+            ("aten.pow.Scalar", lambda e: torch.pow(3, e), [torch.tensor([70, 255, 5], dtype=torch.uint8)]),
         ]
     )
 
