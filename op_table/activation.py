@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from op_table.dtypes import cast, inexact, is_float
+from op_table.dtypes import cast, in_float32, inexact, is_float
 from op_table.expr import Expr, RandomKey, jax, jnp, prelude
+from op_table.prelude import activation as real
 from op_table.prelude import gradients
 from op_table.prelude import random as drawing
 from op_table.prelude.select import safe_softmax as safe_softmax_
@@ -42,7 +43,9 @@ def sigmoid(x: Expr) -> Expr:
 
 @lowers("aten.gelu.default")
 def gelu(x: Expr, *, approximate: str = "none") -> Expr:
-    return jax.nn.gelu(x, approximate=approximate == "tanh")
+    if approximate == "tanh":
+        return jax.nn.gelu(x, approximate=True)
+    return in_float32(prelude(real.gelu), x)
 
 
 @lowers("aten.elu.default")

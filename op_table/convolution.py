@@ -26,23 +26,34 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
     return option[0] if len(set(option)) == 1 else option
 
 
-POINTWISE, PATCHES, DEPTHWISE, GROUPED = "pointwise", "patches", "depthwise", "grouped"
+POINTWISE, PATCHES, DEPTHWISE, GROUPED, SMALL = "pointwise", "patches", "depthwise", "grouped", "small"
 
 # More shifted products than this take long to compile, and so do more convolutions.
 _MANY = 64
 
+# Of no more results than this is a convolution faster as a matrix product; `small_conv` asks again, when it knows the size.
+_FEW = 64
 
-def fastest(weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int) -> str | None:
-    """Which form of a convolution XLA runs faster than its own (see benchmarks/lowerings). around: see `pads`."""
+
+def fastest(
+    size: Sequence[int], weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int
+) -> str | None:
+    """Which form of a convolution XLA runs faster than its own (see benchmarks/lowerings).
+
+    size: that of the example images. around: see `pads`.
+    """
     out_channels, in_channels, *kernel = weight
     if not all(map(static, weight)):
         return None
-    if groups == 1 and np.any(around):
-        return None
-    if groups == 1 and math.prod(kernel) == 1:
-        return POINTWISE
+    if groups == 1 and not np.any(around):
+        if math.prod(kernel) == 1:
+            return POINTWISE
+        if tuple(stride) == tuple(kernel) and set(dilation) == {1}:
+            return PATCHES
     if groups == 1:
-        return PATCHES if tuple(stride) == tuple(kernel) and set(dilation) == {1} else None
+        spans = (n + sum(pair) - d * (k - 1) for n, pair, d, k in zip(size, around, dilation, kernel, strict=True))
+        results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
+        return SMALL if math.prod(kernel) > 1 and results <= _FEW else None
     if in_channels == 1 and out_channels == groups:
         return DEPTHWISE if math.prod(kernel) <= _MANY else None
     return GROUPED if len(kernel) == 2 and groups <= _MANY else None
@@ -66,13 +77,15 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     batched = input.ndim == weight.ndim
     x = input if batched else input[None]
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(weight.shape, stride, around, dilation, groups)
+    kind = fastest(x.aval.shape[2:], weight.shape, stride, around, dilation, groups)
     if kind == POINTWISE:
         y = prelude(real.pointwise_conv)(x, weight, stride)
     elif kind == PATCHES:
         y = prelude(real.patch_conv)(x, weight)
     elif kind == DEPTHWISE:
         y = prelude(real.depthwise_conv)(x, weight, stride, around, dilation)
+    elif kind == SMALL:
+        y = prelude(real.small_conv)(x, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
     else:

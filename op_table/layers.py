@@ -15,6 +15,7 @@ from op_table.convolution import (
     GROUPED,
     PATCHES,
     POINTWISE,
+    SMALL,
     conv_transpose_options,
     fastest,
     pads,
@@ -121,22 +122,36 @@ _FORMS = {
     PATCHES: real.convolve_patches,
     DEPTHWISE: real.convolve_depthwise,
     GROUPED: real.convolve_groups,
+    SMALL: real.convolve_any,
 }
 
 
 def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr | None:
     """What XLA runs faster than the convolution as it stands."""
     axes = weight.ndim - 2
+    if input.ndim != weight.ndim:
+        return None
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
-    kind = fastest(weight.shape, stride, pads(padding, weight.shape[2:], dilation), dilation, groups)
-    return prelude(_FORMS[kind]) if kind is not None and input.ndim == weight.ndim else None
+    around = pads(padding, weight.shape[2:], dilation)
+    kind = fastest(input.aval.shape[2:], weight.shape, stride, around, dilation, groups)
+    if kind is None or kind == SMALL and any(low != high for low, high in around):
+        return None
+    return prelude(_FORMS[kind])
 
 
-def agrees(constructor: Expr, lift: Expr) -> bool:
-    """Whether lift calls a layer that needs none, too: where a file has both kinds, modules that hold either can then be one class."""
-    if not isinstance(constructor, Call) or not is_convolution(constructor) or key(lift) != key(prelude(real.convolve)):
+def agrees(constructor: Expr, own: Expr | None, lift: Expr) -> bool:
+    """Whether lift calls a layer as well as its own does, if it has one.
+
+    Where a file has several kinds of layers, modules that hold any of them can then be one class.
+    """
+    if not isinstance(constructor, Call) or not is_convolution(constructor):
         return False
-    return constructor.args[2] != 1 and "groups" not in dict(constructor.kwargs)
+    options = dict(constructor.kwargs)
+    if "groups" in options or isinstance(options.get("padding"), str):
+        return False
+    if own is not None:
+        return key(own) == key(prelude(real.convolve)) and key(lift) == key(prelude(real.convolve_any))
+    return constructor.args[2] != 1 and key(lift) in (key(prelude(real.convolve)), key(prelude(real.convolve_any)))
 
 
 def is_convolution(constructor: Call) -> bool:

@@ -57,7 +57,7 @@ def _cell(name: str, input: Expr, state: tuple, w_ih: Expr, w_hh: Expr, b_ih: Ex
     inputs = input @ w_ih.T
     if b_ih is not None:
         inputs = inputs + b_ih
-    return prelude(STEPS[name])(inputs, state, w_hh, *([] if b_hh is None else [b_hh]))
+    return prelude(STEPS[name])(inputs, state, w_hh.T, *([] if b_hh is None else [b_hh]))
 
 
 @lowers("aten.lstm_cell.default")

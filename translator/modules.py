@@ -116,11 +116,11 @@ def build(captured: Captured, graph: Graph, root: ModuleCall, sizes: Sizes) -> M
 def _agree(tree: Module) -> None:
     """Where one layer is called by a function of the prelude, others of its kind are, too: see `layers.agrees`."""
     uses = [module for module in tree.walk() if module.layer is not None]
-    lifts = [module.layer.lift for module in uses if module.layer.lift is not None]
-    for module in uses:
-        lift = next((lift for lift in lifts if layers.agrees(module.layer.constructor, lift)), None)
-        if module.layer.lift is None and lift is not None and _takes_batches(module):
-            module.layer = replace(module.layer, lift=lift)
+    lifts = {key(module.layer.lift): module.layer.lift for module in uses if module.layer.lift is not None}
+    for lift in lifts.values():
+        for module in uses:
+            if layers.agrees(module.layer.constructor, module.layer.lift, lift) and _takes_batches(module):
+                module.layer = replace(module.layer, lift=lift)
 
 
 def _takes_batches(module: Module) -> bool:

@@ -146,6 +146,14 @@ def scattered(x: Array, weight: Array, stride: int, padding: int) -> Array:
     return _scattered(lambda place: y[:, :, *place], kernel, stride, padding)
 
 
+def spread(x: Array, weight: Array, stride: int, padding: int) -> Array:
+    """A convolution of x spread out by zeros."""
+    axes = weight.ndim - 2
+    around = [(0, 0, 0)] * 2 + [(n - 1 - padding, n - 1 - padding, stride - 1) for n in weight.shape[2:]]
+    x = lax.pad(x, jnp.zeros((), x.dtype), around)
+    return lax.conv_general_dilated(x, jnp.flip(weight, range(2, weight.ndim)).swapaxes(0, 1), (1,) * axes, "VALID")
+
+
 def sub_pixel(x: Array, weight: Array, stride: int, padding: int) -> Array:
     """A convolution with a channel for each phase of the stride, whose channels are interleaved."""
     channels, out, *kernel = weight.shape
@@ -234,7 +242,7 @@ def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 
 
 
 def transposed(channels: int, out: int, size: int, kernel: int, stride: int, padding: int = 0) -> Case:
-    forms = [emitted_transposed, scattered, sub_pixel] + [phases] * (kernel >= stride)
+    forms = [emitted_transposed, spread, scattered, sub_pixel] + [phases] * (kernel >= stride)
     if kernel == stride and padding == 0:
         forms.append(side_by_side)
     return Case(

@@ -38,6 +38,33 @@ def patch_conv(
     return y.reshape(*y.shape[:2], *counts)
 
 
+def small_conv(
+    x: Float[Array, "batch in_channels *size"],
+    weight: Float[Array, "out_channels in_channels *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> Float[Array, "batch out_channels *new_size"]:
+    """A convolution. On a CPU, XLA computes few results faster as a product with what they come from."""
+
+    def whole(x: Array, weight: Array) -> Array:
+        return lax.conv_general_dilated(x, weight, stride, padding, rhs_dilation=dilation)
+
+    def product(x: Array, weight: Array) -> Array:
+        kernel = weight.shape[2:]
+        x = jnp.pad(x, [(0, 0), (0, 0), *padding])
+        lengths = np.subtract(x.shape[2:], np.multiply(dilation, np.subtract(kernel, 1)))
+        starts = np.multiply(list(np.ndindex(*kernel)), dilation)
+        windows = [x[:, :, *map(slice, start, start + lengths, stride)] for start in starts]
+        met = jnp.stack(windows, axis=2)
+        met = met.reshape(len(x), weight[0].size, math.prod(met.shape[3:]))
+        return (lax.collapse(weight, 1) @ met).reshape(len(x), len(weight), *windows[0].shape[2:])
+
+    if math.prod(jax.eval_shape(whole, x, weight).shape[2:]) > 64:
+        return whole(x, weight)
+    return lax.platform_dependent(x, weight, cpu=product, default=whole)
+
+
 def depthwise_conv(
     x: Float[Array, "batch channels *size"],
     weight: Float[Array, "channels 1 *kernel"],
@@ -46,25 +73,61 @@ def depthwise_conv(
     dilation: Sequence[int],
 ) -> Float[Array, "batch channels *new_size"]:
     """A convolution with a filter a channel. On a CPU, XLA computes shifted products many times faster."""
+    dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
+    reach = np.multiply(dilation, np.subtract(kernel, 1))
+    places = np.multiply(list(np.ndindex(*kernel)), dilation)
+    around, steps = [(0, 0), (0, 0), *padding], [slice(None, None, step) for step in stride]
 
+    def factors(weight: Array) -> Array:
+        """What each place of the kernel multiplies the channels by."""
+        return jnp.expand_dims(weight.reshape(len(weight), -1).T, range(2, weight.ndim))
+
+    @jax.custom_jvp
     def shifted(x: Array, weight: Array) -> Array:
-        dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
-        padded = jnp.pad(x, [(0, 0), (0, 0), *padding]).astype(dtype)
-        weight = weight.astype(dtype).reshape(len(weight), *kernel, *(1 for _ in kernel))
-        lengths = np.subtract(padded.shape[2:], np.multiply(dilation, np.subtract(kernel, 1)))
-        y = jnp.zeros((), dtype)
-        for place in np.ndindex(*kernel):
-            starts = np.multiply(dilation, place)
-            window = map(slice, starts, starts + lengths, stride)
-            y += padded[:, :, *window] * weight[:, *place]
-        return y.astype(x.dtype)
+        def one(image: Array) -> Array:
+            lengths, total = image.shape[1:] - reach, jnp.zeros((), dtype)
+            for place, factor in zip(places, factors(weight), strict=True):
+                total += image[:, *map(slice, place, place + lengths, stride)] * factor
+            return total
+
+        # In a loop over the images: XLA would compute the sum anew wherever it is read.
+        return lax.map(one, jnp.pad(x, around))
+
+    def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
+        """Written with jnp.pad, the transpose of which are slices."""
+
+        def one(image: Array) -> Array:
+            total = jnp.zeros((), dtype)
+            for place, factor in zip(places, factors(weight), strict=True):
+                total += jnp.pad(image * factor, [(0, 0), *zip(reach - place, place, strict=True)])
+            cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
+            return lax.pad(total, jnp.zeros((), dtype), [(0, 0, 0), *cut])[:, *steps]
+
+        return lax.map(one, tangent)
+
+    def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
+        padded = jnp.pad(x, around)
+        size = (*x.shape[:2], *(padded.shape[2:] - reach))
+
+        @jax.checkpoint
+        def add(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
+            place, factor = tap
+            window = lax.dynamic_slice(padded, (0, 0, *place), size)
+            return total + window[:, :, *steps] * factor, None
+
+        return lax.scan(add, jnp.zeros_like(y), (places, factors(tangent)))[0]
+
+    shifted.defjvps(along_x, along_weight)
 
     def whole(x: Array, weight: Array) -> Array:
         return lax.conv_general_dilated(
             x, weight, stride, padding, rhs_dilation=dilation, feature_group_count=len(weight)
         )
 
-    return lax.platform_dependent(x, weight, cpu=shifted, default=whole)
+    def products(x: Array, weight: Array) -> Array:
+        return shifted(x.astype(dtype), weight.astype(dtype)).astype(x.dtype)
+
+    return lax.platform_dependent(x, weight, cpu=products, default=whole)
 
 
 def grouped_conv(
@@ -96,6 +159,18 @@ def convolve(
     if math.prod(layer.kernel_size) > 1:
         return jax.vmap(layer)(x)
     y = pointwise_conv(x, layer.weight, layer.stride)
+    return y if layer.bias is None else y + layer.bias
+
+
+def convolve_any(
+    layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
+) -> Float[Array, "batch out_channels *new_size"]:
+    """jax.vmap(layer)(x), as a matrix product where the kernel or the result is small."""
+    assert not isinstance(layer.padding, str)
+    if math.prod(layer.kernel_size) > 1:
+        y = small_conv(x, layer.weight, layer.stride, layer.padding, layer.dilation)
+    else:
+        y = pointwise_conv(x, layer.weight, layer.stride)
     return y if layer.bias is None else y + layer.bias
 
 
@@ -139,20 +214,54 @@ def conv_transpose(
 ) -> Float[Array, "batch out_channels *new_size"]:
     """torch.nn.functional.conv_transpose1d, 2d and 3d: a convolution of x spread out by stride."""
     in_channels, out_channels, *kernel = weight.shape
-    stride, dilation = (tuple(np.broadcast_to(v, len(kernel)).tolist()) for v in (stride, dilation))
-    low = np.array(dilation) * (np.array(kernel) - 1) - padding
-    around = np.stack([low, low + output_padding], axis=1).tolist()
-    weight = jnp.flip(weight, range(2, weight.ndim))
-    weight = weight.reshape(groups, in_channels // groups, out_channels, *kernel).swapaxes(1, 2)
-    y = lax.conv_general_dilated(
-        x,
-        weight.reshape(groups * out_channels, in_channels // groups, *kernel),
-        window_strides=(1,) * len(kernel),
-        padding=around,
-        lhs_dilation=stride,
-        rhs_dilation=dilation,
-        feature_group_count=groups,
+    axes, last = len(kernel), range(2, weight.ndim)
+    stride, padding, output_padding, dilation = (
+        np.broadcast_to(option, axes) for option in (stride, padding, output_padding, dilation)
     )
+    reach = dilation * np.subtract(kernel, 1)
+
+    def whole(x: Array, weight: Array) -> Array:
+        weight = jnp.flip(weight, last)
+        weight = weight.reshape(groups, in_channels // groups, out_channels, *kernel).swapaxes(1, 2)
+        return lax.conv_general_dilated(
+            x,
+            weight.reshape(groups * out_channels, in_channels // groups, *kernel),
+            window_strides=(1,) * axes,
+            padding=np.stack([reach - padding, reach - padding + output_padding], axis=1).tolist(),
+            lhs_dilation=stride.tolist(),
+            rhs_dilation=dilation.tolist(),
+            feature_group_count=groups,
+        )
+
+    def phases(x: Array, weight: Array) -> Array:
+        """A convolution for each place between two elements of x, whose results are interleaved."""
+        given = np.array(x.shape[2:])
+        size = (given - 1) * stride - 2 * padding + reach + output_padding + 1
+        counts, parts = -(-size // stride), []
+        for phase in np.ndindex(*stride):
+            shift, first = np.divmod(phase + padding, stride)
+            taps = -((first - kernel) // stride)
+            low = taps - 1 - shift
+            around = np.stack([low, counts + shift - given], axis=1).tolist()
+            filters = jnp.flip(weight[:, :, *map(slice, first, kernel, stride)], last).swapaxes(
+                0, 1
+            )
+            if any(counts > given):  # where XLA is slow at the gradients of what a convolution pads
+                padded = lax.pad(
+                    x, jnp.zeros((), x.dtype), [(0, 0, 0)] * 2 + [(*n, 0) for n in around]
+                )
+                parts.append(lax.conv_general_dilated(padded, filters, (1,) * axes, "VALID"))
+            else:
+                parts.append(lax.conv_general_dilated(x, filters, (1,) * axes, around))
+        y = jnp.stack(parts, axis=-1).reshape(len(x), out_channels, *counts, *stride)
+        y = y.transpose(0, 1, *(axis for n in last for axis in (n, n + axes)))
+        return y.reshape(len(x), out_channels, *(counts * stride))[:, :, *map(slice, size)]
+
+    # On a CPU, XLA computes the gradients of the phases many times faster.
+    in_phases = (
+        groups == 1 and all(dilation == 1) and all(kernel >= stride) and math.prod(stride) <= 16
+    )
+    y = lax.platform_dependent(x, weight, cpu=phases if in_phases else whole, default=whole)
     return y if bias is None else y + bias.reshape(-1, *(1 for _ in kernel))
 
 

@@ -3,6 +3,7 @@
 padding is what goes around them: an int, one an axis, or the pair (low, high) of such.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +15,6 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
 
-def spans(
-    ndim: int, kernel: tuple[int, ...], stride: int | tuple[int, ...], padding: int | tuple
-) -> tuple[tuple[int, ...], tuple[int, ...], list]:
-    """The size, step and padding of windows over the last axes, for each of ndim axes."""
-    others, axes = (1,) * (ndim - len(kernel)), len(kernel)
-    strides = others + tuple(np.broadcast_to(stride, axes).tolist())
-    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
-    return others + tuple(kernel), strides, around
-
-
 def reduce_windows(
     x: Shaped[Array, "*batch_and_size"],
     start: Any,
@@ -31,9 +22,32 @@ def reduce_windows(
     kernel: tuple[int, ...],
     stride: int | tuple[int, ...],
     padding: int | tuple,
+    pair: Callable | None = None,
 ) -> Shaped[Array, "*batch_and_new_size"]:
-    """What function makes of start and each window over the last axes."""
-    return lax.reduce_window(x, start, function, *spans(x.ndim, kernel, stride, padding))
+    """What function makes of start and each window over the last axes. pair: the same of two arrays, if that is another.
+
+    On a CPU, XLA computes slices along one axis after the other several times faster.
+    """
+    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
+    sizes, strides = others + tuple(kernel), others + tuple(np.broadcast_to(stride, axes).tolist())
+    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+
+    def whole(x: Array) -> Array:
+        return lax.reduce_window(x, start, function, sizes, strides, around)
+
+    def sliced(x: Array) -> Array:
+        x = jnp.pad(x, around, constant_values=start)
+        for axis in reversed(range(len(others), x.ndim)):
+            end = x.shape[axis] - sizes[axis] + 1
+            slices = (
+                lax.slice_in_dim(x, i, i + end, strides[axis], axis) for i in range(sizes[axis])
+            )
+            x = functools.reduce(pair or function, slices)
+        return x
+
+    if max(kernel) > 64:  # so many slices take long to compile
+        return whole(x)
+    return lax.platform_dependent(x, cpu=sliced, default=whole)
 
 
 def max_pool(
@@ -43,24 +57,14 @@ def max_pool(
     stride: int | tuple[int, ...],
     padding: int | tuple = 0,
 ) -> Float[Array, "*batch_and_new_size"]:
-    """torch.nn.functional.max_pool1d, 2d and 3d. On a CPU, XLA computes slices several times faster."""
+    """torch.nn.functional.max_pool1d, 2d and 3d."""
     least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    sizes, strides, around = spans(x.ndim, kernel, stride, padding)
 
-    def sliced(x: Array) -> Array:
-        x = jnp.pad(x, around, constant_values=least)
-        for axis in reversed(range(x.ndim - len(kernel), x.ndim)):
-            end = x.shape[axis] - sizes[axis] + 1
-            starts = range(sizes[axis])
-            x, *rest = (lax.slice_in_dim(x, i, i + end, strides[axis], axis) for i in starts)
-            for part in rest:  # of equal ones the first gets the gradient, as in torch
-                x = jnp.where((part > x) | jnp.isnan(part), part, x)
-        return x
+    def first(a: Array, b: Array) -> Array:
+        """The greater. Of equal ones the first gets the gradient, as in torch."""
+        return jnp.where((b > a) | jnp.isnan(b), b, a)
 
-    def whole(x: Array) -> Array:
-        return lax.reduce_window(x, least, lax.max, sizes, strides, around)
-
-    return lax.platform_dependent(x, cpu=sliced, default=whole)
+    return reduce_windows(x, least, lax.max, kernel, stride, padding, first)
 
 
 def avg_pool(

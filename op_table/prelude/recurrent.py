@@ -1,7 +1,7 @@
 """Recurrent networks with torch's gates and weights.
 
-A step takes what the inputs contribute, which is computed for all times at once. The weights of one
-direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
+A step takes what the inputs contribute, computed for all times at once, and weight_hh transposed, once
+for all. The weights of one direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
 (None where only a projection follows) and by weight_hr where an LSTM projects its output.
 """
 
@@ -18,13 +18,13 @@ from op_table.prelude.random import dropout
 def lstm_step(
     inputs: Float[Array, "batch 4*hidden"],
     state: tuple[Float[Array, "batch output"], Float[Array, "batch hidden"]],
-    weight_hh: Float[Array, "4*hidden output"],
+    recurrent_weight: Float[Array, "output 4*hidden"],
     bias_hh: Float[Array, " 4*hidden"] | None = None,
     weight_hr: Float[Array, "output hidden"] | None = None,
 ) -> tuple[Float[Array, "batch output"], Float[Array, "batch hidden"]]:
     """One step of torch.nn.LSTM: the new (output, cell)."""
     h, c = state
-    gates = inputs + h @ weight_hh.T
+    gates = inputs + h @ recurrent_weight
     if bias_hh is not None:
         gates = gates + bias_hh
     i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -36,12 +36,12 @@ def lstm_step(
 def gru_step(
     inputs: Float[Array, "batch 3*hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    weight_hh: Float[Array, "3*hidden hidden"],
+    recurrent_weight: Float[Array, "hidden 3*hidden"],
     bias_hh: Float[Array, " 3*hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
-    """One step of torch.nn.GRU, whose reset gate acts after the product with weight_hh."""
+    """One step of torch.nn.GRU, whose reset gate acts after the product with the recurrent weight."""
     (h,) = state
-    recurrent = h @ weight_hh.T
+    recurrent = h @ recurrent_weight
     if bias_hh is not None:
         recurrent = recurrent + bias_hh
     r, z, n = zip(jnp.split(inputs, 3, axis=-1), jnp.split(recurrent, 3, axis=-1), strict=True)
@@ -53,22 +53,22 @@ def gru_step(
 def rnn_tanh_step(
     inputs: Float[Array, "batch hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    weight_hh: Float[Array, "hidden hidden"],
+    recurrent_weight: Float[Array, "hidden hidden"],
     bias_hh: Float[Array, " hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
     """One step of torch.nn.RNN."""
-    recurrent = state[0] @ weight_hh.T
+    recurrent = state[0] @ recurrent_weight
     return (jnp.tanh(inputs + (recurrent if bias_hh is None else recurrent + bias_hh)),)
 
 
 def rnn_relu_step(
     inputs: Float[Array, "batch hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    weight_hh: Float[Array, "hidden hidden"],
+    recurrent_weight: Float[Array, "hidden hidden"],
     bias_hh: Float[Array, " hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
     """One step of torch.nn.RNN(nonlinearity="relu")."""
-    recurrent = state[0] @ weight_hh.T
+    recurrent = state[0] @ recurrent_weight
     return (jax.nn.relu(inputs + (recurrent if bias_hh is None else recurrent + bias_hh)),)
 
 
@@ -92,7 +92,10 @@ def recurrent_layers(
             if rest and rest[0] is not None:
                 inputs = inputs + rest[0]
             final, output = lax.scan(
-                lambda state, now, w=(weight_hh, *rest[1:]): (new := step(now, state, *w), new[0]),
+                lambda state, now, w=(weight_hh.T, *rest[1:]): (
+                    new := step(now, state, *w),
+                    new[0],
+                ),
                 tuple(s[first + direction] for s in state),
                 inputs,
                 reverse=direction == 1,

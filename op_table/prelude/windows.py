@@ -106,6 +106,12 @@ def max_pool_indices(
 def adaptive_avg_pool(x: Float[Array, "..."], output_size: tuple[int, ...]) -> Float[Array, "..."]:
     """torch.nn.functional.adaptive_avg_pool1d, 2d and 3d."""
     for axis, windows in enumerate(output_size, start=x.ndim - len(output_size)):
+        if windows and x.shape[axis] % windows == 0:
+            parts = x.reshape(
+                *x.shape[:axis], windows, x.shape[axis] // windows, *x.shape[axis + 1 :]
+            )
+            x = jnp.mean(parts, axis=axis + 1)
+            continue
         index, inside = adaptive_windows(x.shape[axis], windows)
         elements = jnp.take(jnp.moveaxis(x, axis, -1), index, axis=-1)
         x = jnp.moveaxis(jnp.mean(elements, axis=-1, where=inside), -1, axis)

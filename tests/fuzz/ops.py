@@ -26,7 +26,7 @@ POINTWISE: dict[str, list[str]] = {
         "torch.clamp({n}, min={s})", "torch.clamp({n}, max={sf})", "torch.clamp({n}, {y_n}, {y_n})", "torch.clamp({n}, min={y_n})",
         "torch.clamp_min({n}, {si})", "torch.where({z}, {y_n}, {y_n})", "torch.where({z}, {y_t}, {s})", "torch.where({z}, {s}, {y_t})",
         "torch.where({z}, {s}, {s})", "torch.where({t} > 0, {y_r}, {sf})", "{t}.masked_fill({y_z}, {si})", "{t}.masked_fill({y_t} > 0, {s})",
-        "torch.copysign({f}, torch.nan_to_num({y_f}))", "torch.gcd({i}, {y_i})", "torch.lcm({i}, {y_i})", "torch.threshold({n}, 1, -2)", "F.hardtanh({f}, -1.5, 2.0)",
+        "torch.copysign({f}, torch.nan_to_num({y_f}) + 0.0625)", "torch.gcd({i}, {y_i})", "torch.lcm({i}, {y_i})", "torch.threshold({n}, 1, -2)", "F.hardtanh({f}, -1.5, 2.0)",
         "torch.nextafter({f32}, {same})", "torch.frexp({f32})[1]", "{i} // {y_i}", "{i} // {sp}", "{i} // -3", "{i} % {sp}", "{i} % -3",
         "torch.fmod({i}, {sp})", "torch.fmod({i}, -2)", "torch.remainder({i}, {y_i})", "torch.div({i}, {sp}, rounding_mode='trunc')",
         "torch.div({i}, -2, rounding_mode='floor')", "{i} + {y_i}", "{i} * {y_i}", "{i} - {si}", "torch.sub({i}, {y_i}, alpha=2)",
@@ -74,7 +74,7 @@ REDUCTIONS: dict[str, list[str]] = {
         "torch.norm({f})",
         "torch.norm({f}, 1, {d})", "torch.linalg.vector_norm({f}, 3, {d})", "torch.linalg.vector_norm({f}, float('inf'))", "torch.nansum({f}, {d})", "torch.diff({f}, dim={d})",
         "torch.logsumexp({f}, {d})", "torch.softmax({f}, {d})", "torch.log_softmax({f}, {d})", "F.softmin({f}, {d})", "torch.logcumsumexp({f}, {d})", "torch.softmax({n}, {d}, dtype=torch.float32)", "torch.sinc({f})",
-        "torch.cov({t2})", "torch.trapezoid({f}, dim={d})", "torch.quantile({f32}, 0.25, {d})", "torch.nanmean({f}, {d})", "torch.trace({t2})",
+        "torch.cov({t2})", "torch.trapezoid({f}, dim={d})", "torch.quantile({f32}.nan_to_num(), 0.25, {d})", "torch.nanmean({f}, {d})", "torch.trace({t2})",
     ],
     NORMALIZES: [
         "torch.var({f}, {d})", "torch.var({f1}, {ds}, correction=0)", "torch.std({f}, {d}, keepdim={k})", "torch.std({f})", "torch.var_mean({f}, {d})[0]",

@@ -1,0 +1,143 @@
+"""The forms that XLA runs faster on a CPU, their values and gradients: against torch, and in forward mode against XLA's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from jax import lax
+
+from op_table.prelude import activation, convolution, pooling, windows
+from tests.ops.gradients import check_gradient
+
+CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+SIZES = {1: (11,), 2: (8, 9), 3: (7, 6, 5)}
+
+
+def double(*shape):
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def pairs(padding):
+    return tuple((n, n) for n in padding)
+
+
+@pytest.mark.parametrize("axes", SIZES)
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_pointwise_and_patches(axes, kernel):
+    x, weight, stride = double(2, 3, *SIZES[axes]), double(4, 3, *(kernel,) * axes), (kernel,) * axes
+    if kernel == 1:
+        strides = tuple(range(1, axes + 1))
+        check_gradient(
+            lambda x, w: convolution.pointwise_conv(x, w, strides),
+            lambda x, w: CONV[axes](x, w, stride=strides),
+            x,
+            weight,
+        )
+    check_gradient(convolution.patch_conv, lambda x, w: CONV[axes](x, w, stride=stride), x, weight)
+
+
+WINDOWS = [  # size, kernel, stride, padding, dilation
+    ((11,), (3,), (1,), (1,), (1,)),
+    ((8, 9), (3, 5), (2, 1), (1, 2), (1, 2)),
+    ((4, 4), (7, 7), (1, 1), (3, 3), (1, 1)),
+    ((9, 9), (3, 2), (2, 3), (0, 0), (2, 1)),
+    ((5, 6, 4), (3, 2, 3), (2, 2, 1), (1, 0, 2), (1, 1, 2)),
+    ((2, 2), (3, 3), (1, 1), (1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, dilation", WINDOWS)
+def test_convolutions(size, kernel, stride, padding, dilation):
+    options, axes = (stride, pairs(padding), dilation), len(size)
+    x, dense, depthwise, grouped = (double(2, 4, *size), *(double(4, n, *kernel) for n in (4, 1, 2)))
+
+    def reference(groups):
+        return lambda x, w: CONV[axes](x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+    check_gradient(lambda x, w: convolution.small_conv(x, w, *options), reference(1), x, dense)
+    check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
+    check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
+
+
+def test_a_large_convolution_is_no_product():
+    text = str(jax.make_jaxpr(lambda x, w: convolution.small_conv(x, w, (1, 1), ((1, 1), (1, 1)), (1, 1)))(
+        jnp.zeros((1, 2, 9, 9)), jnp.zeros((2, 2, 3, 3))
+    ))  # fmt: skip
+    assert "conv_general_dilated" in text and "dot_general" not in text
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, dilation", WINDOWS)
+def test_a_depthwise_convolution_in_all_modes_of_differentiation(size, kernel, stride, padding, dilation):
+    x, weight = (np.random.default_rng(0).normal(size=shape) for shape in ((2, 4, *size), (4, 1, *kernel)))
+
+    def products(x, weight):
+        return convolution.depthwise_conv(x, weight, stride, pairs(padding), dilation)
+
+    def whole(x, weight):
+        return lax.conv_general_dilated(x, weight, stride, pairs(padding), rhs_dilation=dilation, feature_group_count=4)
+
+    def twice(function):
+        once = jax.grad(lambda x, w: jnp.sum(jnp.sin(function(x, w))))
+        return jax.grad(lambda x, w: jnp.sum(jnp.cos(once(x, w))), (0, 1))(x, weight)
+
+    with jax.enable_x64(True):
+        close = lambda a, b: jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), a, b)
+        close(jax.jvp(products, (x, weight), (x + 1, weight + 1)), jax.jvp(whole, (x, weight), (x + 1, weight + 1)))
+        close(twice(products), twice(whole))
+        close(jax.vmap(products, (0, None))(x[:, None], weight), jax.vmap(whole, (0, None))(x[:, None], weight))
+    assert products(x[:0], weight).shape == whole(x[:0], weight).shape
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, output_padding", [
+    ((5,), (4,), (2,), (1,), (0,)),
+    ((5, 4), (2, 2), (2, 2), (0, 0), (0, 0)),
+    ((5, 4), (3, 3), (2, 2), (1, 1), (1, 1)),
+    ((4, 3), (5, 3), (2, 3), (2, 0), (1, 2)),
+    ((1, 1), (4, 4), (1, 1), (0, 0), (0, 0)),
+    ((4, 4), (3, 3), (1, 1), (2, 2), (0, 0)),
+    ((4, 4), (3, 4), (3, 4), (3, 1), (0, 3)),
+    ((3, 2, 3), (3, 2, 4), (2, 1, 2), (1, 0, 1), (1, 0, 0)),
+    ((4, 4), (1, 2), (2, 2), (0, 0), (1, 1)),
+    ((3, 3), (5, 5), (5, 5), (0, 0), (0, 0)),
+])  # fmt: skip
+def test_transposed_convolutions(size, kernel, stride, padding, output_padding):
+    options = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    x, weight, bias = double(2, 3, *size), double(3, 4, *kernel), double(4)
+    check_gradient(
+        lambda x, w, b: convolution.conv_transpose(x, w, b, **options),
+        lambda x, w, b: TRANSPOSE[len(size)](x, w, b, **options),
+        x, weight, bias,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding", [(9, 3, 2, 1), (8, 2, 2, 0), (7, 3, 1, 1), (70, 66, 3, 5)])
+def test_pools(size, kernel, stride, padding):
+    x, options = double(2, 3, 6, size), {"stride": (1, stride), "padding": (0, padding)}
+    check_gradient(
+        lambda x: pooling.max_pool(x, (2, kernel), **options), lambda x: F.max_pool2d(x, (2, kernel), **options), x
+    )
+    ties = x.round().clone()  # of which the first has the gradient
+    check_gradient(
+        lambda x: pooling.max_pool(x, (2, kernel), **options), lambda x: F.max_pool2d(x, (2, kernel), **options), ties
+    )
+    check_gradient(
+        lambda x: pooling.avg_pool(x, (2, kernel), **options), lambda x: F.avg_pool2d(x, (2, kernel), **options), x
+    )
+    x = x.detach().clone()
+    x[0, 0, 2, 3] = torch.nan
+    found = pooling.max_pool(jnp.asarray(x.numpy()), (2, kernel), **options)
+    np.testing.assert_array_equal(jnp.isnan(found), F.max_pool2d(x, (2, kernel), **options).isnan())
+
+
+@pytest.mark.parametrize("output", [(2, 3), (3, 3), (4, 5), (12, 9)])
+def test_adaptive_pools(output):
+    check_gradient(
+        lambda x: windows.adaptive_avg_pool(x, output), lambda x: F.adaptive_avg_pool2d(x, output), double(2, 3, 12, 9)
+    )
+
+
+def test_gelu():
+    check_gradient(activation.gelu, F.gelu, torch.linspace(-9, 9, 101))
