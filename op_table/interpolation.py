@@ -10,7 +10,7 @@ from op_table.prelude import interpolation as real
 from op_table.registry import Unsupported, lowers
 
 
-def _target(output_size: Any, factors: Any) -> dict[str, Any]:
+def target_size(output_size: Any, factors: Any) -> dict[str, Any]:
     """The keyword arguments that say how large: torch keeps the factors beside a size to compute positions from them."""
     if factors is not None and any(factor is None for factor in factors):
         if any(factor is not None for factor in factors):
@@ -20,18 +20,18 @@ def _target(output_size: Any, factors: Any) -> dict[str, Any]:
     return {name: tuple(value) for name, value in given.items() if value is not None}
 
 
-def _flags(**flags: bool) -> dict[str, bool]:
+def set_flags(**flags: bool) -> dict[str, bool]:
     return {name: True for name, flag in flags.items() if flag}
 
 
-def _doubling(x: Expr, axes: int, target: dict[str, Any]) -> list[int] | None:
+def doubling(size: tuple, target: dict[str, Any]) -> list[int] | None:
     """The power of two by which each axis grows, where all do: repeating is then exact for every rounding of positions."""
     if "scale_factor" in target:
         if "size" in target:
             return None
         factors = target["scale_factor"]
     else:
-        factors = [_ratio(a, b) for a, b in zip(x.shape[x.ndim - axes :], target["size"], strict=True)]
+        factors = [_ratio(a, b) for a, b in zip(size, target["size"], strict=True)]
     return [int(f) for f in factors] if all(f in (1, 2, 4, 8, 16, 32) for f in factors) else None
 
 
@@ -40,10 +40,9 @@ def _ratio(size: int | Size, new_size: int | Size) -> int | None:
 
 
 def _nearest(x: Expr, target: dict[str, Any], exact: bool) -> Expr:
-    axes = x.ndim - 2
-    repeats = _doubling(x, axes, target)
+    repeats = doubling(x.shape[2:], target)
     if repeats is None:
-        return prelude(real.upsample_nearest)(x, **target, **_flags(exact=exact))
+        return prelude(real.upsample_nearest)(x, **target, **set_flags(exact=exact))
     for axis, count in enumerate(repeats, start=2):
         if count > 1:
             x = jnp.repeat(x, count, axis=axis)
@@ -53,43 +52,45 @@ def _nearest(x: Expr, target: dict[str, Any], exact: bool) -> Expr:
 def _weighted(function, x: Expr, target: dict[str, Any], **flags: bool) -> Expr:
     if not is_float(x.dtype):
         raise Unsupported(f"interpolation of {x.dtype}, which torch rounds in its own way")
-    return prelude(function)(x, **target, **_flags(**flags))
+    return prelude(function)(x, **target, **set_flags(**flags))
 
 
-def _register(name: str, rule, aligned: bool) -> None:
-    """rule(x, target, align_corners) for both overloads of an op."""
+def register_resizing(name: str, rule, aligned: bool) -> None:
+    """rule(x, target, align_corners) for both overloads of an op, which is named with its namespace."""
 
     def by_factors(input: Expr, output_size, *rest) -> Expr:
         align_corners, factors = (rest[0], rest[1]) if aligned else (False, rest[0])
-        return rule(input, _target(output_size, factors), align_corners)
+        return rule(input, target_size(output_size, factors), align_corners)
 
     def by_size(x: Expr, output_size, *rest, **scales) -> Expr:
         align_corners, given = (rest[0], rest[1:]) if aligned else (False, rest)
         given = (*given, *scales.values())
-        return rule(x, _target(output_size, given or None), align_corners)
+        return rule(x, target_size(output_size, given or None), align_corners)
 
-    lowers(f"aten.{name}.vec")(by_factors)
-    lowers(f"aten.{name}.default")(by_size)
+    lowers(f"{name}.vec")(by_factors)
+    lowers(f"{name}.default")(by_size)
 
 
 for _n, _linear in ((1, "linear1d"), (2, "bilinear2d"), (3, "trilinear3d")):
-    _register(f"upsample_nearest{_n}d", lambda x, target, _: _nearest(x, target, False), aligned=False)
-    _register(f"_upsample_nearest_exact{_n}d", lambda x, target, _: _nearest(x, target, True), aligned=False)
-    _register(
-        f"upsample_{_linear}",
+    register_resizing(f"aten.upsample_nearest{_n}d", lambda x, target, _: _nearest(x, target, False), aligned=False)
+    register_resizing(
+        f"aten._upsample_nearest_exact{_n}d", lambda x, target, _: _nearest(x, target, True), aligned=False
+    )
+    register_resizing(
+        f"aten.upsample_{_linear}",
         lambda x, target, align: _weighted(real.upsample_linear, x, target, align_corners=align),
         aligned=True,
     )
 
-_register(
-    "upsample_bicubic2d",
+register_resizing(
+    "aten.upsample_bicubic2d",
     lambda x, target, align: _weighted(real.upsample_cubic, x, target, align_corners=align),
     aligned=True,
 )
 
 for _kind, _cubic in (("bilinear", False), ("bicubic", True)):
-    _register(
-        f"_upsample_{_kind}2d_aa",
+    register_resizing(
+        f"aten._upsample_{_kind}2d_aa",
         lambda x, target, align, cubic=_cubic: _weighted(
             real.upsample_antialiased, x, target, align_corners=align, cubic=cubic
         ),

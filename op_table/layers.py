@@ -23,6 +23,8 @@ from op_table.convolution import (
     short,
 )
 from op_table.expr import Attribute, Call, Expr, eqx, key, prelude, static
+from op_table.prelude import channels_last as last
+from op_table.prelude import channels_last_norms as norms_last
 from op_table.prelude import convolution as real
 from op_table.prelude.batch_norm import BatchNorm
 
@@ -139,6 +141,23 @@ def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0,
     return prelude(_FORMS[kind])
 
 
+_LAST = {
+    POINTWISE: last.convolve_last,
+    PATCHES: last.convolve_patches_last,
+    DEPTHWISE: last.convolve_depthwise_last,
+    GROUPED: last.convolve_groups_last,
+}
+
+
+def _conv_lift_last(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
+    """On channels-last arrays, a function of the prelude calls every convolution."""
+    axes = weight.ndim - 2
+    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
+    around = pads(padding, weight.shape[2:], dilation)
+    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups)
+    return prelude(_LAST.get(kind, last.convolve_last))
+
+
 def agrees(constructor: Expr, own: Expr | None, lift: Expr) -> bool:
     """Whether lift calls a layer as well as its own does, if it has one.
 
@@ -160,12 +179,12 @@ def is_convolution(constructor: Call) -> bool:
 
 
 def _conv_transpose(
-    input: Expr, weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-) -> Expr | None:
+    cls: type, weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+) -> Expr:
     in_channels, out_channels, *kernel = weight.shape
     options = conv_transpose_options(len(kernel), stride, padding, output_padding, groups, dilation)
     with_bias = _unless(True, use_bias=bias is not None)
-    return prelude(real.ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
+    return prelude(cls)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
 
 
 for _n in (1, 2, 3):
@@ -173,12 +192,24 @@ for _n in (1, 2, 3):
         layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_n + 1, lift=_conv_lift)(
             _conv(_n)
         )
+        layer(
+            f"torch.nn.modules.conv.Conv{_n}d",
+            f"channels_last.conv{_n}d.{_overload}",
+            event_ndim=_n + 1,
+            lift=_conv_lift_last,
+        )(_conv(_n))
     _op = "aten.conv_transpose1d.default" if _n == 1 else f"aten.conv_transpose{_n}d.input"
 
     # An example without a batch axis has one axis less than the layer takes.
     @layer(f"torch.nn.modules.conv.ConvTranspose{_n}d", _op, event_ndim=None)
     def conv_transpose(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
-        return _conv_transpose(input, weight, *args, **kwargs) if input.ndim == weight.ndim else None
+        if input.ndim != weight.ndim:
+            return None
+        return _conv_transpose(real.ConvTranspose, weight, *args, **kwargs)
+
+    @layer(f"torch.nn.modules.conv.ConvTranspose{_n}d", _op.replace("aten", "channels_last"), event_ndim=None)
+    def conv_transpose_last(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
+        return _conv_transpose(last.ConvTransposeLast, weight, *args, **kwargs)
 
 
 @layer(
@@ -217,6 +248,13 @@ def _shape(normalized_shape: list) -> int | tuple[int, ...] | None:
 
 @layer(
     "torch.nn.modules.normalization.GroupNorm",
+    "channels_last.group_norm.default",
+    event_ndim=lambda input, *args, **kwargs: input.ndim - 1,
+    needs_key=False,
+    lift=lambda *args, **kwargs: prelude(norms_last.normalise_groups_last),
+)
+@layer(
+    "torch.nn.modules.normalization.GroupNorm",
     "aten.group_norm.default",
     event_ndim=lambda input, *args, **kwargs: input.ndim - 1,
     needs_key=False,
@@ -229,18 +267,23 @@ def group_norm(input: Expr, num_groups, weight=None, bias=None, eps=1e-5, cudnn_
     return eqx.nn.GroupNorm(num_groups, weight.shape[0], eps=eps)
 
 
-def batch_norm(
-    input: Expr, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True
-) -> Expr | None:
-    """None for what updates or has no running statistics, and in half precision, where the layer would round too often."""
-    if training or running_mean is None or (weight is None) != (bias is None) or _half(input):
-        return None
-    return prelude(BatchNorm)(
-        running_mean.shape[0], **_unless(1e-5, eps=eps), **_unless(True, affine=weight is not None)
-    )
+def _batch_norm(cls: type) -> Callable[..., Expr | None]:
+    def build(
+        input: Expr, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True
+    ) -> Expr | None:
+        """None for what updates or has no running statistics, and in half precision, where the layer would round too often."""
+        if training or running_mean is None or (weight is None) != (bias is None) or _half(input):
+            return None
+        return prelude(cls)(running_mean.shape[0], **_unless(1e-5, eps=eps), **_unless(True, affine=weight is not None))
+
+    return build
 
 
 for _n in (1, 2, 3):
-    layer(f"torch.nn.modules.batchnorm.BatchNorm{_n}d", "aten.batch_norm.default", event_ndim=None, needs_key=False)(
-        batch_norm
-    )
+    for _namespace, _class in (("aten", BatchNorm), ("channels_last", norms_last.BatchNormLast)):
+        layer(
+            f"torch.nn.modules.batchnorm.BatchNorm{_n}d",
+            f"{_namespace}.batch_norm.default",
+            event_ndim=None,
+            needs_key=False,
+        )(_batch_norm(_class))

@@ -16,7 +16,7 @@ def _given(**options: object) -> dict:
     return {name: option for name, option in options.items() if option is not None}
 
 
-def _positional(*operands: Expr | None) -> tuple:
+def positional(*operands: Expr | None) -> tuple:
     """Optional operands as a call takes them in order: those at the end that are None are left out."""
     count = max((i + 1 for i, operand in enumerate(operands) if operand is not None), default=0)
     return operands[:count]
@@ -24,7 +24,7 @@ def _positional(*operands: Expr | None) -> tuple:
 
 @lowers("aten.layer_norm.default")
 def layer_norm(input: Expr, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True) -> Expr:
-    affine = _positional(weight, bias)
+    affine = positional(weight, bias)
     return prelude(real.layer_norm)(input, len(normalized_shape), *affine, eps=eps)
 
 
@@ -37,12 +37,12 @@ def native_layer_norm(input: Expr, normalized_shape, weight, bias, eps) -> tuple
 
 @lowers("aten.rms_norm.default")
 def rms_norm(input: Expr, normalized_shape, weight=None, eps=None) -> Expr:
-    return prelude(real.rms_norm)(input, len(normalized_shape), *_positional(weight), **_given(eps=eps))
+    return prelude(real.rms_norm)(input, len(normalized_shape), *positional(weight), **_given(eps=eps))
 
 
 @lowers("aten.group_norm.default")
 def group_norm(input: Expr, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True) -> Expr:
-    return prelude(real.group_norm)(input, num_groups, *_positional(weight, bias), eps=eps)
+    return prelude(real.group_norm)(input, num_groups, *positional(weight, bias), eps=eps)
 
 
 @lowers("aten.native_group_norm.default")
@@ -56,7 +56,7 @@ def instance_norm(
     input: Expr, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=True
 ) -> Expr:
     if not use_input_stats:
-        return prelude(real.batch_norm)(input, running_mean, running_var, *_positional(weight, bias), eps=eps)
+        return prelude(real.batch_norm)(input, running_mean, running_var, *positional(weight, bias), eps=eps)
     if running_mean is not None:
         raise Unsupported(
             "instance normalisation that updates running statistics, within a branch or the body of a loop"
@@ -71,7 +71,7 @@ def batch_norm(
     if training and running_mean is not None:
         raise Unsupported(_TRAINING)
     mean, var = _batch_statistics(input) if training else (running_mean, running_var)
-    return prelude(real.batch_norm)(input, mean, var, *_positional(weight, bias), eps=eps)
+    return prelude(real.batch_norm)(input, mean, var, *positional(weight, bias), eps=eps)
 
 
 @lowers("aten._native_batch_norm_legit_no_training.default")
@@ -98,7 +98,7 @@ def native_batch_norm(input: Expr, weight, bias, running_mean, running_var, trai
 
 @lowers("translator.statistics.batch_norm")
 def batch_norm_training(input: Expr, running_mean, running_var, weight, bias, momentum, eps) -> Expr:
-    given = _positional(weight, bias)
+    given = positional(weight, bias)
     return prelude(real.batch_norm_training)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
 
 
@@ -108,7 +108,7 @@ def native_batch_norm_functional(
 ) -> Expr | tuple:
     """The new running statistics are results of their own."""
     if training:
-        given = _positional(weight, bias)
+        given = positional(weight, bias)
         return prelude(real.native_batch_norm)(input, running_mean, running_var, *given, momentum=momentum, eps=eps)
     normalised = native_batch_norm_no_training(input, weight, bias, running_mean, running_var, momentum, eps)
     return *normalised, running_mean, running_var

@@ -22,8 +22,8 @@ def _size(x: Expr, axes: int) -> Expr:
     return Attribute(x, "shape")[x.ndim - axes :]
 
 
-def _max_options(x: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> tuple[tuple, dict[str, Any]]:
-    """The kernel and the keyword arguments of a maximum pooling, dilation only where there is one."""
+def max_options(size: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> tuple[tuple, dict[str, Any]]:
+    """The kernel and the keyword arguments of a maximum pooling over axes of a size, dilation only where there is one."""
     axes = len(kernel_size)
     kernel = per_axis(kernel_size, axes)
     options: dict[str, Any] = {"stride": short(per_axis(stride or kernel, axes))}
@@ -31,13 +31,34 @@ def _max_options(x: Expr, kernel_size, stride, padding, dilation, ceil_mode) -> 
     dilated = {} if dilation == 1 else {"dilation": dilation}
     padded = {"padding": padding} if padding else {}
     if ceil_mode:
-        padded = {"padding": prelude(real.ceil_padding)(_size(x, axes), kernel, **options, **padded, **dilated)}
+        padded = {"padding": prelude(real.ceil_padding)(size, kernel, **options, **padded, **dilated)}
     return kernel, options | padded | dilated
+
+
+def avg_options(
+    size: Expr, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+) -> tuple[tuple, dict[str, Any]]:
+    """The kernel and the keyword arguments of an average pooling over axes of a size; a divisor may be one for each window."""
+    axes = len(kernel_size)
+    kernel = per_axis(kernel_size, axes)
+    strides = {"stride": short(per_axis(stride or kernel, axes))}
+    padding = short(per_axis(padding, axes))
+    padded = {"padding": padding} if padding else {}
+    options = strides | padded
+    if ceil_mode:
+        options = strides | {"padding": prelude(real.ceil_padding)(size, kernel, **strides, **padded)}
+    if divisor_override is not None:
+        options["divisor"] = divisor_override
+    elif ceil_mode or (padding and not count_include_pad):
+        modes = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad and bool(padding)}
+        modes = {name: True for name, mode in modes.items() if mode}
+        options["divisor"] = prelude(real.window_counts)(size, kernel, **strides, **padded, **modes)
+    return kernel, options
 
 
 @lowers(*_ops("max_pool"))
 def max_pool(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False) -> Expr:
-    kernel, options = _max_options(x, kernel_size, stride, padding, dilation, ceil_mode)
+    kernel, options = max_options(_size(x, len(kernel_size)), kernel_size, stride, padding, dilation, ceil_mode)
     if x.ndim == len(kernel) + 2 and is_float(x.dtype) and not ceil_mode and "dilation" not in options:
         layer = getattr(eqx.nn, f"MaxPool{len(kernel)}d")(short(kernel), **options)
         return jax.vmap(layer)(x)
@@ -47,7 +68,7 @@ def max_pool(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=F
 
 @lowers(*_ops("max_pool", "_with_indices"))
 def max_pool_with_indices(x: Expr, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False) -> tuple[Expr, Expr]:
-    kernel, options = _max_options(x, kernel_size, stride, padding, dilation, ceil_mode)
+    kernel, options = max_options(_size(x, len(kernel_size)), kernel_size, stride, padding, dilation, ceil_mode)
     places = prelude(windows.max_pool_indices)(x, kernel, **options)
     return max_pool(x, kernel_size, stride, padding, dilation, ceil_mode), places
 
@@ -56,20 +77,8 @@ def max_pool_with_indices(x: Expr, kernel_size, stride=(), padding=0, dilation=1
 def avg_pool(
     x: Expr, kernel_size, stride=(), padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ) -> Expr:
-    axes = len(kernel_size)
-    kernel = per_axis(kernel_size, axes)
-    strides = {"stride": short(per_axis(stride or kernel, axes))}
-    padding = short(per_axis(padding, axes))
-    padded = {"padding": padding} if padding else {}
-    size, options = _size(x, axes), strides | padded
-    if ceil_mode:
-        options = strides | {"padding": prelude(real.ceil_padding)(size, kernel, **strides, **padded)}
-    if divisor_override is not None:
-        options["divisor"] = divisor_override
-    elif ceil_mode or (padding and not count_include_pad):
-        modes = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad and bool(padding)}
-        modes = {name: True for name, mode in modes.items() if mode}
-        options["divisor"] = prelude(real.window_counts)(size, kernel, **strides, **padded, **modes)
+    size = _size(x, len(kernel_size))
+    kernel, options = avg_options(size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     if not is_float(x.dtype):
         return prelude(real.integer_avg_pool)(x, kernel, **options)
     return in_float32(lambda x: prelude(real.avg_pool)(x, kernel, **options), x)

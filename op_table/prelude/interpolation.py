@@ -120,7 +120,7 @@ def upsample_nearest(
     dtype = np.float64 if x.dtype == np.float64 else np.float32
     for axis, old, new, factor in resized_axes(x.shape, size, scale_factor):
         place = np.arange(new).astype(dtype) + dtype(0.5 if exact else 0)
-        place = (place * source_scale(old, new, factor, False, dtype)).astype(np.float32)
+        place = (place * source_scale(old, new, factor, False, dtype)).astype("float32")
         x = jnp.take(x, np.minimum(np.floor(place).astype(int), old - 1), axis=axis)
     return x
 

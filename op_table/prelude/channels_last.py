@@ -1,0 +1,268 @@
+"""Convolutions of channels-last arrays, with torch's weights.
+
+Emitted files call these functions by their names without `_last`, unless there is one for torch's
+layout in the file as well.
+"""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+def general_conv_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "out_channels in_channels_of_group *kernel"],
+    stride: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    dilation: Sequence[int] | None = None,
+    groups: int = 1,
+) -> Float[Array, "batch *new_size out_channels"]:
+    """lax.conv_general_dilated of channels-last arrays, with a weight as torch has it."""
+    size = "DHW"[5 - x.ndim :]
+    return lax.conv_general_dilated(
+        x,
+        weight,
+        stride,
+        padding,
+        rhs_dilation=dilation,
+        dimension_numbers=(f"N{size}C", f"OI{size}", f"N{size}C"),
+        feature_group_count=groups,
+    )
+
+
+def pointwise_conv_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "out_channels in_channels *ones"],
+    stride: Sequence[int],
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution with a kernel of one element, as a matrix product, with faster gradients."""
+    x = x[:, *(slice(None, None, step) for step in stride)]
+    return x @ weight.reshape(weight.shape[:2]).T
+
+
+def patch_conv_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "out_channels in_channels *kernel"],
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution in steps of its kernel's size, as one matrix product, with faster gradients."""
+    kernel = weight.shape[2:]
+    counts = [n // k for n, k in zip(x.shape[1:-1], kernel, strict=True)]
+    x = x[:, *(slice(n * k) for n, k in zip(counts, kernel, strict=True))]
+    axes = [part for pair in zip(counts, kernel, strict=True) for part in pair]
+    x = x.reshape(len(x), *axes, x.shape[-1])
+    x = jnp.moveaxis(x, range(2, x.ndim - 1, 2), range(-1 - len(kernel), -1))
+    return x.reshape(len(x), *counts, -1) @ jnp.moveaxis(weight, 1, -1).reshape(len(weight), -1).T
+
+
+def depthwise_conv_last(
+    x: Float[Array, "batch *size channels"],
+    weight: Float[Array, "channels 1 *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> Float[Array, "batch *new_size channels"]:
+    """A convolution with a filter a channel. On a CPU, shifted products are many times faster."""
+    dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
+    reach = np.multiply(dilation, np.subtract(kernel, 1))
+    places = np.multiply(list(np.ndindex(*kernel)), dilation)
+    around, steps = [(0, 0), *padding, (0, 0)], [slice(None, None, step) for step in stride]
+
+    def factors(weight: Array) -> Array:
+        """What each place of the kernel multiplies the channels by."""
+        return weight.reshape(len(weight), -1).T
+
+    @jax.custom_jvp
+    def shifted(x: Array, weight: Array) -> Array:
+        def one(image: Array) -> Array:
+            lengths, total = image.shape[:-1] - reach, jnp.zeros((), dtype)
+            for place, factor in zip(places, factors(weight), strict=True):
+                total += image[*map(slice, place, place + lengths, stride)] * factor
+            return total
+
+        # In a loop over the images: XLA would compute the sum anew wherever it is read.
+        return lax.map(one, jnp.pad(x, around))
+
+    def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
+        """Written with jnp.pad, the transpose of which are slices."""
+
+        def one(image: Array) -> Array:
+            total = jnp.zeros((), dtype)
+            for place, factor in zip(places, factors(weight), strict=True):
+                total += jnp.pad(image * factor, [*zip(reach - place, place, strict=True), (0, 0)])
+            cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
+            return lax.pad(total, jnp.zeros((), dtype), [*cut, (0, 0, 0)])[*steps]
+
+        return lax.map(one, tangent)
+
+    def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
+        padded = jnp.pad(x, around)
+        size = (len(x), *(padded.shape[1:-1] - reach), x.shape[-1])
+
+        @jax.checkpoint
+        def add(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
+            place, factor = tap
+            window = lax.dynamic_slice(padded, (0, *place, 0), size)
+            return total + window[:, *steps] * factor, None
+
+        return lax.scan(add, jnp.zeros_like(y), (places, factors(tangent)))[0]
+
+    shifted.defjvps(along_x, along_weight)
+
+    def whole(x: Array, weight: Array) -> Array:
+        return general_conv_last(x, weight, stride, padding, dilation, len(weight))
+
+    def products(x: Array, weight: Array) -> Array:
+        return shifted(x.astype(dtype), weight.astype(dtype)).astype(x.dtype)
+
+    return lax.platform_dependent(x, weight, cpu=products, default=whole)
+
+
+def grouped_conv_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "out_channels in_channels_of_group *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution of groups of channels. On a CPU, a convolution a group is many times faster."""
+
+    def whole(x: Array, weight: Array) -> Array:
+        return general_conv_last(x, weight, stride, padding, dilation, groups)
+
+    def apart(x: Array, weight: Array) -> Array:
+        parts = zip(jnp.split(x, groups, axis=-1), jnp.split(weight, groups), strict=True)
+        results = [general_conv_last(*part, stride, padding, dilation) for part in parts]
+        return jnp.concatenate(results, axis=-1)
+
+    return lax.platform_dependent(x, weight, cpu=apart, default=whole)
+
+
+def convolve_last(
+    layer: eqx.nn.Conv, x: Float[Array, "batch *size in_channels"]
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution layer on a batch, channels last."""
+    if math.prod(layer.kernel_size) == 1 and layer.groups == 1 and not np.any(layer.padding):
+        y = pointwise_conv_last(x, layer.weight, layer.stride)
+    else:
+        options = layer.stride, layer.padding, layer.dilation, layer.groups
+        y = general_conv_last(x, layer.weight, *options)
+    return y if layer.bias is None else y + layer.bias.reshape(-1)
+
+
+def convolve_patches_last(
+    layer: eqx.nn.Conv, x: Float[Array, "batch *size in_channels"]
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution layer in steps of its kernel's size on a batch, channels last."""
+    y = patch_conv_last(x, layer.weight)
+    return y if layer.bias is None else y + layer.bias.reshape(-1)
+
+
+def convolve_depthwise_last(
+    layer: eqx.nn.Conv, x: Float[Array, "batch *size channels"]
+) -> Float[Array, "batch *new_size channels"]:
+    """A convolution layer with a filter a channel on a batch, channels last."""
+    assert not isinstance(layer.padding, str)
+    y = depthwise_conv_last(x, layer.weight, layer.stride, layer.padding, layer.dilation)
+    return y if layer.bias is None else y + layer.bias.reshape(-1)
+
+
+def convolve_groups_last(
+    layer: eqx.nn.Conv, x: Float[Array, "batch *size in_channels"]
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution layer of groups of channels on a batch, channels last."""
+    assert not isinstance(layer.padding, str)
+    options = layer.stride, layer.padding, layer.dilation, layer.groups
+    y = grouped_conv_last(x, layer.weight, *options)
+    return y if layer.bias is None else y + layer.bias.reshape(-1)
+
+
+def conv_transpose_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "in_channels out_channels_of_group *kernel"],
+    bias: Float[Array, " out_channels"] | None = None,
+    *,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | tuple[int, ...] = 0,
+    output_padding: int | tuple[int, ...] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int, ...] = 1,
+) -> Float[Array, "batch *new_size out_channels"]:
+    """torch.nn.functional.conv_transpose1d, 2d and 3d, channels last."""
+    in_channels, out_channels, *kernel = weight.shape
+    stride, dilation = (tuple(np.broadcast_to(v, len(kernel)).tolist()) for v in (stride, dilation))
+    low = np.array(dilation) * (np.array(kernel) - 1) - padding
+    around = np.stack([low, low + output_padding], axis=1).tolist()
+    weight = jnp.flip(weight, range(2, weight.ndim))
+    weight = weight.reshape(groups, in_channels // groups, out_channels, *kernel).swapaxes(1, 2)
+    size = "DHW"[5 - x.ndim :]
+    y = lax.conv_general_dilated(
+        x,
+        weight.reshape(groups * out_channels, in_channels // groups, *kernel),
+        window_strides=(1,) * len(kernel),
+        padding=around,
+        lhs_dilation=stride,
+        rhs_dilation=dilation,
+        dimension_numbers=(f"N{size}C", f"OI{size}", f"N{size}C"),
+        feature_group_count=groups,
+    )
+    return y if bias is None else y + bias
+
+
+class ConvTransposeLast(eqx.Module):
+    """torch.nn.ConvTranspose1d, 2d and 3d, on float[batch, *size, in_channels]."""
+
+    weight: Float[Array, "in_channels out_channels_of_group *kernel"]
+    bias: Float[Array, " out_channels"] | None
+    stride: int | tuple[int, ...] = eqx.field(static=True)
+    padding: int | tuple[int, ...] = eqx.field(static=True)
+    output_padding: int | tuple[int, ...] = eqx.field(static=True)
+    groups: int = eqx.field(static=True)
+    dilation: int | tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: int | tuple[int, ...] = 0,
+        output_padding: int | tuple[int, ...] = 0,
+        groups: int = 1,
+        dilation: int | tuple[int, ...] = 1,
+        use_bias: bool = True,
+        *,
+        key: PRNGKeyArray,
+    ):
+        shape = (in_channels, out_channels // groups, *kernel_size)
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        weight_key, bias_key = jax.random.split(key)
+        self.weight = jax.random.uniform(weight_key, shape, minval=-bound, maxval=bound)
+        self.bias = None
+        if use_bias:
+            self.bias = jax.random.uniform(bias_key, (out_channels,), minval=-bound, maxval=bound)
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
+        self.groups = groups
+        self.dilation = dilation
+
+    def __call__(
+        self, x: Float[Array, "batch *size in_channels"]
+    ) -> Float[Array, "batch *new_size out_channels"]:
+        return conv_transpose_last(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            groups=self.groups,
+            dilation=self.dilation,
+        )
