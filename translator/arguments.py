@@ -184,11 +184,11 @@ def _named_in_source(statement: Statement) -> list[str | None] | None:
 
 
 def _axes(part: Any) -> Iterator[bool]:
-    """For each number of an expression, whether it is the axis of a shape: the 0 of `x.shape[0]`."""
+    """For each number of an expression, whether it is an axis of a shape: the 0 of `x.shape[0]`."""
     if is_number(part):
         yield False
     elif isinstance(part, Subscript) and isinstance(part.value, Attribute) and part.value.attribute == "shape":
-        yield True
+        yield from (True for number in walk(part.index) if is_number(number))
     else:
         for child in children(part):
             yield from _axes(child)
