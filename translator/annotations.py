@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KEY = "key: PRNGKeyArray"
 STATE = "eqx.nn.State"
 
+_IMAGE = ("batch", "channels", "height", "width")
+
 
 def array_type(dtype: np.dtype) -> str:
     """The jaxtyping name of a dtype's kind."""
@@ -33,9 +35,13 @@ def array_type(dtype: np.dtype) -> str:
 
 
 class Dimensions:
-    """Names of dynamic axes: by their place in the root's arguments (batch, seq, height, width)."""
+    """Names of dynamic axes: by their place in the root's arguments (batch, seq, height, width).
 
-    def __init__(self, root: Body | None):
+    layout: "nhwc" where images have their channels last within.
+    """
+
+    def __init__(self, root: Body | None, layout: str | None = None):
+        self.image = ("batch", "height", "width", "channels") if layout == "nhwc" else _IMAGE
         self.names: dict[sympy.Expr, str] = {}
         for value in root.inputs if root is not None else ():
             for axis, size in enumerate(value.shape):
@@ -60,7 +66,7 @@ class Dimensions:
         if isinstance(size, Size) and size.expr in self.names:
             return self.names[size.expr]
         if ndim == 4:
-            return ("batch", "channels", "height", "width")[axis]
+            return self.image[axis]
         if axis == 0 and ndim > 1:
             return "batch"
         return "features" if ndim in (2, 3) and axis == ndim - 1 and not isinstance(size, Size) else "length"

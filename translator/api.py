@@ -20,6 +20,7 @@ def translate(
     *,
     dynamic_shapes: Any = "auto",
     scan_layers: bool = False,
+    layout: str | None = None,
     progress: Callable[[str], None] | None = None,
     spec: str | None = None,
 ) -> Translation:
@@ -31,13 +32,16 @@ def translate(
     args, kwargs: example inputs; their dtypes are kept, and their lengths where torch.export finds that they must be.
     dynamic_shapes: "auto", None (every length is fixed), or what torch.export.export takes. scan_layers: whether layers that
     are alike become one, with a leaf for each tensor of all of them, over which jax.lax.scan runs: it compiles as fast as one
-    layer, and its weights are stacked. progress: told each stage's name as it begins. spec: where the module came from, kept for `torch2eqx verify`.
+    layer, and its weights are stacked. layout: "nhwc" for images that have their channels last between the model's arguments and
+    its results, which stay as torch has them, and so do the weights. progress: told each stage's name as it begins. spec: where the module came from, kept for `torch2eqx verify`.
     Raises CaptureError, UnsupportedOps (with every op that has no rule), or their base TranslationError.
     """
     from translator.capture import capture
     from translator.pipeline import emit
     from translator.value_lengths import measured
 
+    if layout not in (None, "torch", "nhwc"):
+        raise TranslationError(f'layout is "torch" or "nhwc", not {layout!r}')
     if not isinstance(module, (torch.nn.Module, ExportedProgram)):
         raise TranslationError(
             f"translate takes a torch.nn.Module or an exported program, not a {type(module).__name__}"
@@ -45,7 +49,7 @@ def translate(
     stages = Stages(progress)
     stages.begin("capture")
     captured = measured(capture(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes))
-    emitted = emit(captured, stages.begin, scan_layers)
+    emitted = emit(captured, stages.begin, scan_layers, layout if layout != "torch" else None)
     stages.end()
     return Translation(captured, emitted, stages.seconds, spec)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ Spec = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that translate wrote.")]
+
+
+class Layout(enum.StrEnum):
+    torch = "torch"
+    nhwc = "nhwc"
 
 
 @contextlib.contextmanager
@@ -71,6 +77,9 @@ def translate(
     scan_layers: Annotated[
         bool, typer.Option("--scan-layers", help="Run layers that are alike as one lax.scan over stacked leaves.")
     ] = False,
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="Where images have their channels within the model: nhwc for last.")
+    ] = Layout.torch,
 ) -> None:
     """Translate a module into a folder with Equinox source and its weights.
 
@@ -81,7 +90,7 @@ def translate(
     with _clean_errors():
         saving.require_free(output, overwrite)
         with _stages() as show:
-            translation = _translated(spec, static, show, scan_layers=scan_layers)
+            translation = _translated(spec, static, show, scan_layers=scan_layers, layout=layout.value)
             show("bind")
             _ = translation.model
             verification = None
@@ -102,7 +111,12 @@ def translate(
 
 
 def _translated(
-    spec: str, static: bool, show: Callable[[str], None], saved: Any = None, scan_layers: bool = False
+    spec: str,
+    static: bool,
+    show: Callable[[str], None],
+    saved: Any = None,
+    scan_layers: bool = False,
+    layout: str | None = None,
 ) -> Any:
     from translator.api import translate
     from translator.specs import resolve
@@ -110,7 +124,7 @@ def _translated(
     show("capture")
     found = resolve(spec) if saved is None else saved.prepared(resolve(spec))
     shapes = None if static else "auto"
-    options = {"dynamic_shapes": shapes, "scan_layers": scan_layers, "spec": _absolute(spec)}
+    options = {"dynamic_shapes": shapes, "scan_layers": scan_layers, "layout": layout, "spec": _absolute(spec)}
     return translate(found.module, found.args, found.kwargs, progress=show, **options)
 
 
@@ -139,7 +153,7 @@ def verify(
         with _stages() as show:
             saved = Saved.read(folder)
             spec = spec or saved.report.get("spec")
-            translation = _translated(_required(spec), False, show, saved)
+            translation = _translated(_required(spec), False, show, saved, layout=saved.report.get("layout"))
             show("verify")
             verification = saved.verify(translation.captured, translation.emitted, show, gradients)
         console.print(verification)

@@ -34,6 +34,7 @@ class File:
         unused: tuple[str, ...],
         frozen: Callable[[Mapping[str, int]], tuple[str, ...]] | None = None,
         scan_layers: bool = False,
+        layout: str | None = None,
     ):
         """frozen: gives the patterns of the leaves that are not trained, in a file that is to be trained.
 
@@ -47,7 +48,7 @@ class File:
         program.root.returns_by_mode = len(outputs.returned) > 1
         self.copied = Copied()
         self.roots: set[str] = set()
-        self.dims = annotations.Dimensions(program.root.body)
+        self.dims = annotations.Dimensions(program.root.body, layout)
         self._name_classes()
 
     def _name_classes(self) -> None:
@@ -87,7 +88,15 @@ class File:
         body = [*self.copied.sources.values(), *outputs, *classes, loader_text]
         imports = self._imports(body, loader_imports)
         parts = [annotations.module_docstring(self), imports, constants, *body]
-        return formatted("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+        return formatted(self._shortened("\n\n\n".join(part.strip() for part in parts if part.strip()) + "\n"))
+
+    def _shortened(self, text: str) -> str:
+        """A function on channels-last arrays goes without its suffix where the file has none of that name for torch's layout."""
+        for name in self.copied.sources:
+            short = re.sub("_last$|Last$", "", name)
+            if short != name and not re.search(rf"(?<![\w.]){short}\b", text):
+                text = re.sub(rf"\b{name}\b", short, text)
+        return text
 
     def _initial(self) -> str:
         """What mutated buffers hold at first that no checkpoint carries, as a dict; empty if there are none."""

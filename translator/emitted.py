@@ -29,7 +29,7 @@ class Emitted:
     tied maps each torch name that shares its tensor with a leaf to that leaf's name. unused holds fnmatch patterns of the
     torch names that no leaf stands for. constants are tensors too large to be written in the source, which a file beside
     it carries. class_of maps every module path that became an emitted class's instance to that class. takes_key: whether
-    the root is called with a PRNG key, of which it draws random numbers.
+    the root is called with a PRNG key, of which it draws random numbers. layout: "nhwc" where images have their channels last within.
     """
 
     source: str
@@ -40,3 +40,4 @@ class Emitted:
     unused: tuple[str, ...] = ()
     constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
     takes_key: bool = False
+    layout: str | None = None

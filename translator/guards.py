@@ -107,9 +107,15 @@ def fixed_axes(node: Node) -> dict[int, int]:
     shape = [length(size) for size in node.meta["val"].shape]
     fixed = {axis: size for axis, size in enumerate(shape) if isinstance(size, int)}
     for user in node.users:
-        if packet(user) in _ENFORCING and user.args[0] is node:
-            fixed.pop(_ENFORCING[packet(user)] % len(shape), None)
+        last = [reader for reader in user.users if packet(user) == "movedim" and _is_channels_last(reader)]
+        if packet(user) in _ENFORCING and user.args[0] is node or any(packet(reader) in _ENFORCING for reader in last):
+            fixed.pop(_ENFORCING.get(packet(user), 1) % len(shape), None)
     return fixed
+
+
+def _is_channels_last(node: Node) -> bool:
+    """Whether a node is an op on channels-last arrays, as which the layout pass has it read what it moves to that order."""
+    return packet(node) != "" and node.target.namespace == "channels_last"
 
 
 def lines(

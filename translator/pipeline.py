@@ -10,23 +10,32 @@ from fnmatch import fnmatchcase
 from translator import classes, codegen, hierarchy, modules, regions, simplify
 from translator.arguments import name_arguments
 from translator.body import Bodies
+from translator.capture import user_inputs
 from translator.captured import Captured, in_training
 from translator.compare import is_inexact
 from translator.emitted import Emitted, EmittedCall
+from translator.layout import to_channels_last
 from translator.loader import stacked_name
 from translator.lower import Sizes
 from translator.outputs import Outputs
 
 
-def emit(captured: Captured, progress: Callable[[str], None] | None = None, scan_layers: bool = False) -> Emitted:
+def emit(
+    captured: Captured,
+    progress: Callable[[str], None] | None = None,
+    scan_layers: bool = False,
+    layout: str | None = None,
+) -> Emitted:
     """Translate a captured module into source.
 
-    progress is called with the name of each stage as it begins. scan_layers: see `translate`. Raises UnsupportedOps listing every node that has no exact lowering.
+    progress is called with the name of each stage as it begins. scan_layers, layout: see `translate`. Raises UnsupportedOps listing every node that has no exact lowering.
     """
     stage = progress or (lambda name: None)
     stage("simplify")
     simplified = simplify.simplify(captured)
     graph = simplified.graph
+    if layout == "nhwc":
+        to_channels_last(graph, set(user_inputs(graph, captured.program)))
     stage("hierarchy")
     root_type = type(captured.module) if captured.module is not None else None
     root = hierarchy.build(graph, f"{root_type.__module__}.{root_type.__qualname__}" if root_type else "Model")
@@ -45,7 +54,7 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None, scan
     unused = unused_patterns(captured, leaves | set(tied))
     frozen = functools.partial(frozen_patterns, captured, tree) if in_training(captured.module) else None
     outputs = Outputs(captured, simplified.conditions)
-    file = codegen.File(program, outputs, root.type_name, tied, unused, frozen, scan_layers)
+    file = codegen.File(program, outputs, root.type_name, tied, unused, frozen, scan_layers, layout)
     source = file.text()
     class_of = {path: definition.name for path, definition in program.of.items()}
     return Emitted(
@@ -57,6 +66,7 @@ def emit(captured: Captured, progress: Callable[[str], None] | None = None, scan
         unused=unused,
         constants=dict(bodies.constants),
         takes_key=program.root.body is not None and program.root.body.key is not None,
+        layout=layout,
     )
 
 

@@ -35,6 +35,7 @@ def build(
         "versions": versions(),
         "module": type_name(captured.module) or captured.class_name,
         "spec": spec,
+        "layout": emitted.layout,
         "inputs": inputs(captured),
         "notes": list(captured.notes),
         "ops": dict(sorted(ops(captured).items())),
