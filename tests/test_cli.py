@@ -27,6 +27,17 @@ MODULE = """
     def training():
         return torch.nn.Sequential(Net(), torch.nn.BatchNorm1d(2)), (torch.randn(2, 3),)
 
+    class Part(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.tanh(self.conv(x))
+
+    def images():
+        return torch.nn.Sequential(Part(), torch.nn.Conv2d(4, 2, 1)).eval(), (torch.randn(2, 3, 6, 6),)
+
     class Branching(Net):
         def forward(self, x):
             return x if x.sum() > 0 else -x
@@ -79,6 +90,18 @@ def test_translate_verifies_and_writes(saved):
     assert "model.py: " in output and "capture " in output
     report = json.loads((folder / "report.json").read_text())
     assert report["verification"]["ok"] and report["spec"].endswith("cli_module.py:net")
+
+
+def test_a_folder_in_another_layout_is_verified_in_it(file):
+    folder = file.parent / "last"
+    assert run("translate", f"{file}:images", "-o", folder, "--layout", "nhwc").exit_code == 0
+    assert json.loads((folder / "report.json").read_text())["layout"] == "nhwc"
+    source = (folder / "model.py").read_text()
+    assert "jnp.moveaxis(input, 1, -1)" in source
+    assert run("verify", folder).exit_code == 0
+    (folder / "model.py").write_text(source.replace("tanh", "sin"))
+    result = run("verify", folder)
+    assert result.exit_code == 1 and "Part" in result.output
 
 
 def test_translate_does_not_overwrite_unasked(saved, file):
