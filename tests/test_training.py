@@ -413,3 +413,31 @@ def test_the_truth_of_hardsigmoid_is_exact():
     assert abs(x.grad * 6 - 1) > 1e-8
     module = nn.Sequential(nn.Linear(6, 6), nn.Hardsigmoid(), nn.Linear(6, 2)).train()
     assert translator.translate(module, (ROWS,)).verify(random=0, sizes=0, gradients=True).ok
+
+
+class DropRows(nn.Module):
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        return x * torch.empty(len(x), 1).bernoulli_(1 - self.p) / (1 - self.p)
+
+
+class Layer(nn.Module):
+    def __init__(self, p: float):
+        super().__init__()
+        self.linear, self.drop = nn.Linear(4, 4), DropRows(p)
+
+    def forward(self, x):
+        return x + self.drop(self.linear(x))
+
+
+def test_layers_of_which_the_first_draws_nothing_are_one_class():
+    """Stochastic depth, whose probability grows from 0: the first layer is called with a key as the others are."""
+    module = nn.Sequential(*(Layer(p) for p in (0.0, 0.1, 0.2))).train()
+    translation = translator.translate(module, (torch.randn(3, 4),))
+    assert translation.source.count("class Layer(") == 1
+    assert translation.verify(gradients=True).ok

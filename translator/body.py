@@ -111,6 +111,7 @@ class Bodies:
         self.constants: dict[str, torch.Tensor] = {}
         self.lowered: dict[str, Any] = {}
         self.ops: dict[str, int] = {}
+        self.keyed: set[str] = set()  # the modules that take a key even if they draw nothing
 
     @functools.cached_property
     def constant_names(self) -> dict[str, str]:
@@ -170,7 +171,10 @@ class Bodies:
         """The body of one call of a class, its sizes resolved."""
         body = Body(module, call)
         self._fill(body, call, ())
-        body.statements, body.key = thread(body.statements, f"{call.path}({module.calls.index(call)})", module.path)
+        own = f"{call.path}({module.calls.index(call)})"
+        body.statements, body.key = thread(body.statements, own, module.path)
+        if body.key is None and module.path in self.keyed:
+            body.key = Key(f"{own}key", "key")
         inside = {t.name for s in body.statements for t in s.targets if t is not None}
         own = f"{module.path}." if module.path else ""
         reads: dict[str, Value] = {}

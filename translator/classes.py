@@ -116,6 +116,18 @@ class Program:
     origin: Callable[[str], str]  # the node that a value is, if calls only handed it on
 
 
+def merged(bodies: Bodies, name_arguments: Any) -> Program:
+    """The fewest classes. Where some instances of one draw random numbers, the others are called with a key as well."""
+    while True:
+        program = Merger(bodies).run(name_arguments)
+        keyed = [d for d in program.definitions if d.body is not None and d.body.key is not None]
+        modules = [member.module for definition in keyed for member in definition.members]
+        keyless = {module.path for module in modules if bodies.body_of(module, module.calls[0]).key is None}
+        if not keyless:
+            return program
+        bodies.keyed |= keyless
+
+
 class Merger:
     """Finds the definitions, from the innermost classes outwards."""
 

@@ -47,7 +47,7 @@ def emit(
     bodies = Bodies(captured, tree, sizes)
     bodies.lowered, bodies.ops, bodies.values = tree_bodies.lowered, tree_bodies.ops, tree_bodies.values
     stage("classes")
-    program = classes.Merger(bodies).run(name_arguments)
+    program = classes.merged(bodies, name_arguments)
     stage("codegen")
     leaves = {array.fqn for m in tree.walk() for array in m.entries.values() if isinstance(array, modules.Array)}
     tied = tied_names(captured, leaves)
