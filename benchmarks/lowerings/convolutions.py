@@ -146,6 +146,14 @@ def scattered(x: Array, weight: Array, stride: int, padding: int) -> Array:
     return _scattered(lambda place: y[:, :, *place], kernel, stride, padding)
 
 
+def dilated(x: Array, weight: Array, stride: int, padding: int) -> Array:
+    """XLA's own, of x with steps between its elements."""
+    axes = weight.ndim - 2
+    around = [(n - 1 - padding, n - 1 - padding) for n in weight.shape[2:]]
+    weight = jnp.flip(weight, range(2, weight.ndim)).swapaxes(0, 1)
+    return lax.conv_general_dilated(x, weight, (1,) * axes, around, lhs_dilation=(stride,) * axes)
+
+
 def spread(x: Array, weight: Array, stride: int, padding: int) -> Array:
     """A convolution of x spread out by zeros."""
     axes = weight.ndim - 2
@@ -176,31 +184,6 @@ def sub_pixel(x: Array, weight: Array, stride: int, padding: int) -> Array:
     y = y.reshape(len(x), out, *(n * stride for n in size))
     start = padding - first * stride
     return y[:, :, *(slice(start, start + n) for n in lengths)]
-
-
-def phases(x: Array, weight: Array, stride: int, padding: int) -> Array:
-    """A convolution for each phase of the stride, whose results are interleaved."""
-    channels, out, *kernel = weight.shape
-    axes = len(kernel)
-    lengths = [(n - 1) * stride + k - 2 * padding for n, k in zip(x.shape[2:], kernel, strict=True)]
-    parts, count = [], [-(-n // stride) for n in lengths]
-    grows = any(c > n for c, n in zip(count, x.shape[2:], strict=True))
-    for phase in np.ndindex(*(stride,) * axes):
-        pads, firsts = [], []
-        for p, n, k, c in zip(phase, x.shape[2:], kernel, count, strict=True):
-            first = (p + padding) % stride
-            taps, shift = -(-(k - first) // stride), (p + padding) // stride
-            low = taps - 1 - shift
-            pads.append((low, c - (n + low - taps + 1)))
-            firsts.append(slice(first, None, stride))
-        part = jnp.flip(weight[:, :, *firsts], range(2, axes + 2)).swapaxes(0, 1)
-        around = [(0, 0, 0)] * 2 + [(low, high, 0) for low, high in pads]
-        spread = lax.pad(x, jnp.zeros((), x.dtype), around) if grows else x
-        parts.append(lax.conv_general_dilated(spread, part, (1,) * axes, "VALID" if spread is not x else pads))
-    y = jnp.stack(parts, axis=-1).reshape(len(x), out, *count, *(stride,) * axes)
-    order = (0, 1, *(n for axis in range(axes) for n in (2 + axis, 2 + axes + axis)))
-    y = y.transpose(order).reshape(len(x), out, *(c * stride for c in count))
-    return y[:, :, *map(slice, lengths)]
 
 
 def side_by_side(x: Array, weight: Array, stride: int, padding: int) -> Array:
@@ -242,7 +225,7 @@ def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 
 
 
 def transposed(channels: int, out: int, size: int, kernel: int, stride: int, padding: int = 0) -> Case:
-    forms = [emitted_transposed, spread, scattered, sub_pixel] + [phases] * (kernel >= stride)
+    forms = [emitted_transposed, dilated, spread, scattered, sub_pixel]
     if kernel == stride and padding == 0:
         forms.append(side_by_side)
     return Case(

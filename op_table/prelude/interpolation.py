@@ -91,15 +91,12 @@ def antialiased_taps(
 
 
 def resize(
-    x: Float[Array, "..."],
-    taps: Callable,
-    size: tuple[int, ...] | None,
-    scale_factor: tuple[float, ...] | None,
+    x: Float[Array, "..."], taps: Callable, axes: list[tuple[int, int, int, float | None]]
 ) -> Float[Array, "..."]:
-    """x with its last axes resized to size, or else by scale_factor, one after the other."""
+    """x resized along axes, as `resized_axes` gives them, one after the other."""
     dtype = np.float64 if x.dtype == np.float64 else np.float32
     y = x
-    for axis, old, new, factor in resized_axes(x.shape, size, scale_factor):
+    for axis, old, new, factor in axes:
         index, weight = taps(old, new, factor, dtype)
         along = (-1,) + (1,) * (x.ndim - axis - 1)
         total = jnp.take(y, index[:, 0], axis=axis) * weight[:, 0].reshape(along)
@@ -107,6 +104,18 @@ def resize(
             total = total + jnp.take(y, index[:, tap], axis=axis) * weight[:, tap].reshape(along)
         y = total
     return y.astype(x.dtype)
+
+
+def resize_nearest(
+    x: Float[Array, "..."], axes: list[tuple[int, int, int, float | None]], exact: bool
+) -> Float[Array, "..."]:
+    """x with the nearest of its elements along axes, as `resized_axes` gives them."""
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    for axis, old, new, factor in axes:
+        place = np.arange(new).astype(dtype) + dtype(0.5 if exact else 0)
+        place = (place * source_scale(old, new, factor, False, dtype)).astype("float32")
+        x = jnp.take(x, np.minimum(np.floor(place).astype(int), old - 1), axis=axis)
+    return x
 
 
 def upsample_nearest(
@@ -117,12 +126,7 @@ def upsample_nearest(
     exact: bool = False,
 ) -> Float[Array, "..."]:
     """torch.nn.functional.interpolate(mode="nearest"), or "nearest-exact"."""
-    dtype = np.float64 if x.dtype == np.float64 else np.float32
-    for axis, old, new, factor in resized_axes(x.shape, size, scale_factor):
-        place = np.arange(new).astype(dtype) + dtype(0.5 if exact else 0)
-        place = (place * source_scale(old, new, factor, False, dtype)).astype("float32")
-        x = jnp.take(x, np.minimum(np.floor(place).astype(int), old - 1), axis=axis)
-    return x
+    return resize_nearest(x, resized_axes(x.shape, size, scale_factor), exact)
 
 
 def upsample_linear(
@@ -133,7 +137,11 @@ def upsample_linear(
     align_corners: bool = False,
 ) -> Float[Array, "..."]:
     """torch.nn.functional.interpolate(mode="linear"), "bilinear" or "trilinear"."""
-    return resize(x, partial(linear_taps, align_corners=align_corners), size, scale_factor)
+    return resize(
+        x,
+        partial(linear_taps, align_corners=align_corners),
+        resized_axes(x.shape, size, scale_factor),
+    )
 
 
 def upsample_cubic(
@@ -144,7 +152,11 @@ def upsample_cubic(
     align_corners: bool = False,
 ) -> Float[Array, "..."]:
     """torch.nn.functional.interpolate(mode="bicubic")."""
-    return resize(x, partial(cubic_taps, align_corners=align_corners), size, scale_factor)
+    return resize(
+        x,
+        partial(cubic_taps, align_corners=align_corners),
+        resized_axes(x.shape, size, scale_factor),
+    )
 
 
 def upsample_antialiased(
@@ -157,4 +169,4 @@ def upsample_antialiased(
 ) -> Float[Array, "..."]:
     """torch.nn.functional.interpolate(antialias=True) with mode "bilinear", or "bicubic"."""
     taps = partial(antialiased_taps, align_corners=align_corners, cubic=cubic)
-    return resize(x, taps, size, scale_factor)
+    return resize(x, taps, resized_axes(x.shape, size, scale_factor))

@@ -15,29 +15,36 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
 
+def spans(
+    ndim: int, kernel: tuple[int, ...], stride: int | tuple[int, ...], padding: int | tuple
+) -> tuple[tuple[int, ...], tuple[int, ...], list]:
+    """The size, step and padding of windows over the last axes, for each of ndim axes."""
+    others, axes = (1,) * (ndim - len(kernel)), len(kernel)
+    strides = others + tuple(np.broadcast_to(stride, axes).tolist())
+    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
+    return others + tuple(kernel), strides, around
+
+
 def reduce_windows(
-    x: Shaped[Array, "*batch_and_size"],
+    x: Shaped[Array, "*size"],
     start: Any,
     function: Callable,
-    kernel: tuple[int, ...],
-    stride: int | tuple[int, ...],
-    padding: int | tuple,
+    sizes: tuple[int, ...],
+    strides: tuple[int, ...],
+    around: list,
     pair: Callable | None = None,
-) -> Shaped[Array, "*batch_and_new_size"]:
-    """What function makes of start and each window over the last axes. pair: the same of two arrays, if that is another.
+) -> Shaped[Array, "*new_size"]:
+    """What function makes of start and each window. pair: the same of two arrays, if that is another.
 
     On a CPU, XLA computes slices along one axis after the other several times faster.
     """
-    others, axes = (1,) * (x.ndim - len(kernel)), len(kernel)
-    sizes, strides = others + tuple(kernel), others + tuple(np.broadcast_to(stride, axes).tolist())
-    around = [(0, 0) for _ in others] + np.broadcast_to(padding, (2, axes)).T.tolist()
 
     def whole(x: Array) -> Array:
         return lax.reduce_window(x, start, function, sizes, strides, around)
 
     def sliced(x: Array) -> Array:
         x = jnp.pad(x, around, constant_values=start)
-        for axis in reversed(range(len(others), x.ndim)):
+        for axis in reversed(range(x.ndim)):
             end = x.shape[axis] - sizes[axis] + 1
             slices = (
                 lax.slice_in_dim(x, i, i + end, strides[axis], axis) for i in range(sizes[axis])
@@ -45,9 +52,21 @@ def reduce_windows(
             x = functools.reduce(pair or function, slices)
         return x
 
-    if max(kernel) > 64:  # so many slices take long to compile
+    if max(sizes) > 64:  # so many slices take long to compile
         return whole(x)
     return lax.platform_dependent(x, cpu=sliced, default=whole)
+
+
+def greatest(
+    x: Shaped[Array, "*size"], sizes: tuple[int, ...], strides: tuple[int, ...], around: list
+) -> Shaped[Array, "*new_size"]:
+    """The greatest element of each window. Of equal ones the first gets the gradient, as in torch."""
+    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+
+    def first(a: Array, b: Array) -> Array:
+        return jnp.where((b > a) | jnp.isnan(b), b, a)
+
+    return reduce_windows(x, least, lax.max, sizes, strides, around, first)
 
 
 def max_pool(
@@ -58,13 +77,7 @@ def max_pool(
     padding: int | tuple = 0,
 ) -> Float[Array, "*batch_and_new_size"]:
     """torch.nn.functional.max_pool1d, 2d and 3d."""
-    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-
-    def first(a: Array, b: Array) -> Array:
-        """The greater. Of equal ones the first gets the gradient, as in torch."""
-        return jnp.where((b > a) | jnp.isnan(b), b, a)
-
-    return reduce_windows(x, least, lax.max, kernel, stride, padding, first)
+    return greatest(x, *spans(x.ndim, kernel, stride, padding))
 
 
 def avg_pool(
@@ -76,7 +89,7 @@ def avg_pool(
     divisor: int | Array | None = None,
 ) -> Float[Array, "*batch_and_new_size"]:
     """torch.nn.functional.avg_pool1d, 2d and 3d; divisor defaults to the size of the kernel."""
-    total = reduce_windows(x, 0.0, lax.add, kernel, stride, padding)
+    total = reduce_windows(x, 0.0, lax.add, *spans(x.ndim, kernel, stride, padding))
     return total / (math.prod(kernel) if divisor is None else divisor)
 
 
@@ -89,7 +102,9 @@ def integer_avg_pool(
     divisor: int | Array | None = None,
 ) -> Int[Array, "*batch_and_new_size"]:
     """torch.nn.functional.avg_pool1d, 2d and 3d of integers: what is left of a division is dropped."""
-    total = reduce_windows(x, np.zeros((), x.dtype), lax.add, kernel, stride, padding)
+    total = reduce_windows(
+        x, np.zeros((), x.dtype), lax.add, *spans(x.ndim, kernel, stride, padding)
+    )
     count = jnp.asarray(math.prod(kernel) if divisor is None else divisor).astype(x.dtype)
     return lax.div(total, jnp.broadcast_to(count, total.shape))
 

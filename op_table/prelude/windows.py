@@ -103,19 +103,25 @@ def max_pool_indices(
     return places_of_max(x, max_pool_axes(kernel, size, stride, padding, dilation))
 
 
-def adaptive_avg_pool(x: Float[Array, "..."], output_size: tuple[int, ...]) -> Float[Array, "..."]:
-    """torch.nn.functional.adaptive_avg_pool1d, 2d and 3d."""
-    for axis, windows in enumerate(output_size, start=x.ndim - len(output_size)):
+def adaptive_means(
+    x: Float[Array, "..."], output_size: tuple[int, ...], first: int
+) -> Float[Array, "..."]:
+    """The means of as many windows as asked for, along as many axes from the first on."""
+    for axis, windows in enumerate(output_size, start=first):
         if windows and x.shape[axis] % windows == 0:
-            parts = x.reshape(
-                *x.shape[:axis], windows, x.shape[axis] // windows, *x.shape[axis + 1 :]
-            )
+            length = x.shape[axis] // windows
+            parts = x.reshape(*x.shape[:axis], windows, length, *x.shape[axis + 1 :])
             x = jnp.mean(parts, axis=axis + 1)
             continue
         index, inside = adaptive_windows(x.shape[axis], windows)
-        elements = jnp.take(jnp.moveaxis(x, axis, -1), index, axis=-1)
-        x = jnp.moveaxis(jnp.mean(elements, axis=-1, where=inside), -1, axis)
+        counted = inside.reshape(*inside.shape, *(1 for _ in x.shape[axis + 1 :]))
+        x = jnp.mean(jnp.take(x, index, axis=axis), axis=axis + 1, where=counted)
     return x
+
+
+def adaptive_avg_pool(x: Float[Array, "..."], output_size: tuple[int, ...]) -> Float[Array, "..."]:
+    """torch.nn.functional.adaptive_avg_pool1d, 2d and 3d."""
+    return adaptive_means(x, output_size, x.ndim - len(output_size))
 
 
 def adaptive_max_pool(x: Float[Array, "..."], output_size: tuple[int, ...]) -> Float[Array, "..."]:
