@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from ruff.__main__ import find_ruff_bin
 
 from op_table import layers
 from op_table.expr import Name, Value
@@ -175,14 +176,14 @@ def _without_docstrings(text: str) -> str:
 
 def formatted(text: str) -> str:
     """text as ruff formats it, imports sorted."""
-    ruff = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--line-length", str(LINE_LENGTH), "-"]
-    sorted_text = _run([*ruff, "check", "--select", "I", "--fix", "--quiet", *options], text)
-    return _run([*ruff, "format", "--quiet", *options], sorted_text)
+    sorted_text = _ruff(["check", "--select", "I", "--fix", "--quiet", *options], text)
+    return _ruff(["format", "--quiet", *options], sorted_text)
 
 
-def _run(command: list[str], text: str) -> str:
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+def _ruff(arguments: list[str], text: str) -> str:
+    # The program itself: `python -m ruff` would start an interpreter each time, which takes longer than all that ruff does.
+    done = subprocess.run([find_ruff_bin(), *arguments], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TranslationError(
             f"the emitted source is no Python, which is a fault of torch2eqx: {done.stderr.strip()}\n{text}"
