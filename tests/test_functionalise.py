@@ -663,3 +663,55 @@ def test_a_channel_shuffle_of_one_group_is_a_copy():
             return x, shuffled
 
     assert translator.translate(Shuffling().eval(), (X,)).verify().ok
+
+
+def written_expand(x):
+    x = x * 2
+    x.expand_as(x).exp_()
+    return x
+
+
+def written_expand_with_new_axes(x):
+    x = x * 2
+    y = x.expand(1, 1, 4, 6)
+    y[0, 0, 1:].fill_(1.0)
+    return x, y
+
+
+def written_broadcast(x):
+    x = x * 2
+    one, _ = torch.broadcast_tensors(x, x[:, :1])
+    one.exp_()
+    return x
+
+
+@pytest.mark.parametrize("by_torch", [False, True])
+@pytest.mark.parametrize("function", [written_expand, written_expand_with_new_axes, written_broadcast])
+def test_writes_to_expands_that_repeat_nothing(function, by_torch, monkeypatch):
+    """torch's functionalisation puts them back as `base + (written - base)`: NaN of infinities, and rounded."""
+
+    def undecided(program):
+        raise Undecided
+
+    if by_torch:
+        monkeypatch.setattr(traced, "_functional", undecided)
+    x = X.clone()
+    x[0, :3] = torch.tensor([-torch.inf, torch.inf, -40.0])
+    x[1, :2] = torch.tensor([-torch.inf, 1e30])
+    module = Module(function).eval()
+    translation = translator.translate(module, (x,))
+    found = jax.tree.leaves(jax.jit(lambda x: translation.model(x))(jnp.asarray(x.numpy())))
+    for ours, theirs in zip(found, pytree.tree_leaves(module(x)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=0)
+
+
+def test_a_write_to_a_grid_is_refused():
+    class Grid(nn.Module):
+        def forward(self, x):
+            x = x * 2
+            rows, _ = torch.meshgrid(x, x[:1], indexing="ij")
+            rows.exp_()
+            return x
+
+    with pytest.raises(translator.CaptureError, match="meshgrid"):
+        translator.translate(Grid(), (torch.randn(3),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +42,12 @@ def decompositions(graph: Graph) -> dict[OpOverload, Callable]:
 
 def _require_plain(node: Node, written: Node) -> None:
     """Raise CaptureError where what node writes to has elements that torch's functionalisation would get wrong."""
-    if _through_windows(written):
+    if _shown_by(written, "unfold"):  # torch's functionalisation writes zeros to what no window shows
         raise CaptureError(f"{node.target} writes through unfold, which torch.export gets wrong: index what is written")
+    if _shown_by(written, "meshgrid"):  # see expands.py
+        raise CaptureError(
+            f"{node.target} writes to a grid of meshgrid, which torch.export gets wrong: copy it with .clone() before"
+        )
     if _repeats_elements(written):
         raise CaptureError(
             f"{node.target} writes to a tensor that shows an element of its memory more than once (an expanded one): "
@@ -90,14 +95,14 @@ def _aliases_unsaid(node: Node) -> bool:
     return any(memory_of(result) in given for result in results)
 
 
-def _through_windows(node: Node) -> bool:
-    """Whether a tensor is a view of windows: torch's functionalisation writes zeros to what no window shows."""
+def _shown_by(node: Node, name: str) -> bool:
+    """Whether a tensor is a view that some op of this name gave, or a view of such a view."""
     while node.args and isinstance(node.args[0], Node):
+        if name in (packet(node), packet(node.args[0]) if node.target is operator.getitem else ""):
+            return True
         own, source = memory_of(node.meta.get("val")), memory_of(node.args[0].meta.get("val"))
         if own is None or own != source:
             return False
-        if packet(node) == "unfold":
-            return True
         node = node.args[0]
     return False
 

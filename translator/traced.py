@@ -15,10 +15,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 
-from translator import modes, regions, state, statistics
+from translator import expands, modes, regions, state, statistics
 from translator.autocast import Autocast
 from translator.errors import CaptureError, Undecided
-from translator.functionalise import replace_in_place
+from translator.functionalise import mutates, replace_in_place
 from translator.gradients import stopped
 from translator.logs import quiet
 from translator.torch_functionalise import decompositions
@@ -143,11 +143,17 @@ def inline_regions(graph: Graph, owner: torch.nn.Module) -> Graph:
 def _prepared_graph(graph: Graph, owner: torch.nn.Module) -> Graph:
     copy = inline_regions(graph, owner)
     regions.prepare(copy)
+    if any(mutates(node) for node in copy.nodes):
+        expands.as_views(copy)
     return copy
 
 
 def _functionalised(program: ExportedProgram) -> ExportedProgram:
     """program by torch's own functionalisation."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            expands.as_views(module.graph)
+            module.recompile()
     table = decompositions(program.graph)
     try:
         return quietly(lambda: program.run_decompositions(table))
