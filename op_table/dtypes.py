@@ -128,6 +128,17 @@ def promoted(*operands: object) -> tuple:
     return tuple(cast(x, result_type(*operands)) if is_array(x) else x for x in operands)
 
 
+def promoted_to_real(*operands: object) -> tuple:
+    """`promoted`, for an op of real numbers. torch casts integers to the default float dtype at once.
+
+    Their common dtype may be too narrow for a 0-d array, which has no say in it: -3 is 253 among uint8.
+    """
+    together = promoted(*operands)
+    if result_type(*operands).kind not in "biu" or all(a is b for a, b in zip(operands, together, strict=True)):
+        return together
+    return tuple(cast(x, DEFAULT_FLOAT) if is_array(x) else x for x in operands)
+
+
 def is_array(x: object) -> bool:
     """Whether an argument of a rule is an array, not a Python number or a symbolic size."""
     return isinstance(x, Expr) and not isinstance(x, Size)

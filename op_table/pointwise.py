@@ -18,10 +18,11 @@ from op_table.dtypes import (
     is_float,
     jax_64_bit,
     promoted,
+    promoted_to_real,
     result_type,
 )
 from op_table.expr import Expr, jax, jnp, lax, prelude
-from op_table.prelude import branches, gradients
+from op_table.prelude import branches, gradients, quotients
 from op_table.registry import lowers
 
 special = jax.scipy.special
@@ -94,14 +95,10 @@ BRANCHES = {
 
 # Ops of two arrays that are one JAX function, which broadcasts as torch does.
 BINARY = {
-    "arctan2.default": jnp.arctan2,
-    "atan2.default": jnp.arctan2,
     "fmax.default": jnp.fmax,
     "fmin.default": jnp.fmin,
     "fmod.Scalar": jnp.fmod,
     "fmod.Tensor": jnp.fmod,
-    "copysign.Scalar": jnp.copysign,
-    "copysign.Tensor": jnp.copysign,
     "gcd.default": jnp.gcd,
     "hypot.default": jnp.hypot,
     "lcm.default": jnp.lcm,
@@ -114,6 +111,14 @@ BINARY = {
     "igammac.default": special.gammaincc,
     "special_gammainc.default": special.gammainc,
     "special_gammaincc.default": special.gammaincc,
+}
+
+# Those that take integers as real numbers.
+BINARY_REAL = {
+    "arctan2.default": jnp.arctan2,
+    "atan2.default": jnp.arctan2,
+    "copysign.Scalar": jnp.copysign,
+    "copysign.Tensor": jnp.copysign,
 }
 
 
@@ -130,7 +135,7 @@ def _branched(real: Expr, complex: Callable):
     return lambda x: prelude(complex)(x) if is_complex(x.dtype) else _unary(real)(x)
 
 
-def _binary(function: Expr):
+def _binary(function: Expr, promoted: Callable = promoted):
     return lambda x, other: function(*promoted(x, other))
 
 
@@ -142,6 +147,8 @@ for _name, _functions in BRANCHES.items():
     lowers(f"aten.{_name}.default")(_branched(*_functions))
 for _name, _function in BINARY.items():
     lowers(f"aten.{_name}")(_binary(_function))
+for _name, _function in BINARY_REAL.items():
+    lowers(f"aten.{_name}")(_binary(_function, promoted_to_real))
 
 
 @lowers("aten.frexp.Tensor")
@@ -158,7 +165,7 @@ def i0(x: Expr) -> Expr:
 def logaddexp(x: Expr, other: Expr) -> Expr:
     if is_complex(x.dtype):
         return prelude(branches.complex_logaddexp)(x, other)
-    return prelude(gradients.logaddexp)(*promoted(x, other))
+    return prelude(gradients.logaddexp)(*promoted_to_real(x, other))
 
 
 @lowers("aten.nextafter.default")
@@ -253,7 +260,7 @@ def polygamma(n: int, x: Expr) -> Expr:
 
 @lowers("aten.special_zeta.default", "aten.special_zeta.self_scalar", "aten.special_zeta.other_scalar")
 def zeta(s: Expr, q: Expr) -> Expr:
-    return in_float32(prelude(gradients.zeta), *(inexact(x) if is_array(x) else x for x in promoted(s, q)))
+    return in_float32(prelude(gradients.zeta), *(inexact(x) if is_array(x) else x for x in promoted_to_real(s, q)))
 
 
 def _rounded_once(function: Expr):
@@ -304,10 +311,20 @@ def mul(x: Expr, other: Expr) -> Expr:
     "aten.true_divide.Scalar",
 )
 def div(x: Expr, other: Expr) -> Expr:
-    x, other = promoted(x, other)
-    if result_type(x, other).kind in "biu" and jax_64_bit():  # there JAX divides integers to float64
-        x, other = (cast(v, DEFAULT_FLOAT) if is_array(v) else v for v in (x, other))
+    x, other = _divided(x, other)
     return x / other
+
+
+@lowers("translator.quotients.exact_divide")
+def exact_divide(x: Expr, other: Expr) -> Expr:
+    return prelude(quotients.exact_divide)(*_divided(x, other))
+
+
+def _divided(x: Expr, other: Expr) -> tuple:
+    x, other = promoted_to_real(x, other)
+    if result_type(x, other).kind in "biu" and jax_64_bit():  # there JAX divides integers to float64
+        return tuple(cast(v, DEFAULT_FLOAT) if is_array(v) else v for v in (x, other))
+    return x, other
 
 
 @lowers("aten.div.Tensor_mode", "aten.div.Scalar_mode", "aten.divide.Tensor_mode", "aten.divide.Scalar_mode")
@@ -348,13 +365,13 @@ def ldexp(x: Expr, other: Expr) -> Expr:
     "aten.special_xlogy.other_scalar",
 )
 def xlogy(x: Expr, other: Expr) -> Expr:
-    x, other = _alike(*promoted(x, other))
+    x, other = _alike(*promoted_to_real(x, other))
     return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log(other))
 
 
 @lowers("aten.special_xlog1py.default", "aten.special_xlog1py.self_scalar", "aten.special_xlog1py.other_scalar")
 def xlog1py(x: Expr, other: Expr) -> Expr:
-    x, other = _alike(*promoted(x, other))
+    x, other = _alike(*promoted_to_real(x, other))
     return jnp.where((x == 0) & ~jnp.isnan(other), 0, x * jnp.log1p(other))
 
 

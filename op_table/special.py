@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from op_table.dtypes import inexact, is_array, promoted
+from op_table.dtypes import inexact, is_array, promoted_to_real
 from op_table.expr import Expr, jax, prelude
 from op_table.prelude import bessel, gradients, polynomials, special
 from op_table.registry import lowers
@@ -44,7 +44,7 @@ def _unary(function: Expr) -> Callable:
 
 def _polynomial(function: Callable, shifted: bool = False) -> Callable:
     def rule(x: Expr, n: Expr) -> Expr:
-        x, n = (inexact(a) if is_array(a) else a for a in promoted(x, n))
+        x, n = (inexact(a) if is_array(a) else a for a in promoted_to_real(x, n))
         return prelude(function)(x + x - 1 if shifted else x, n)
 
     return rule

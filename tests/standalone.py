@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -49,11 +50,12 @@ class Standalone:
     """One such interpreter, which stays up for any number of folders."""
 
     def __init__(self) -> None:
-        # -I: neither the current directory nor PYTHONPATH is searched.
+        # -I: neither the current directory nor PYTHONPATH is searched. What runs once is compiled for that.
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-c", _SERVER.format(forbidden=_FORBIDDEN)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
             text=True,
         )
 

@@ -30,6 +30,7 @@ from translator.layout_orders import (
 )
 from translator.lower import packet
 from translator.modes import choose
+from translator.quotients import exact_divide
 
 aten = torch.ops.aten
 
@@ -41,7 +42,7 @@ _POINTWISE = {
     aten.hardswish.default, aten.dropout.default, aten.to.dtype, aten._to_copy.default, aten.clone.default, aten.alias.default,
     aten.contiguous.default, aten.detach.default, aten.zeros_like.default, aten.ones_like.default, aten.full_like.default,
     aten.rand_like.default, aten.randn_like.default, aten.bernoulli.default, aten.bernoulli.p, aten.log_sigmoid.default,
-    aten.alpha_dropout.default, choose,
+    aten.alpha_dropout.default, choose, exact_divide,
 }  # fmt: skip
 
 PERMUTES = {"permute", "transpose", "t", "mT", "numpy_T", "movedim", "moveaxis", "swapaxes", "swapdims"}

@@ -23,6 +23,7 @@ from translator.known_values import fold_known_values
 from translator.lower import packet
 from translator.modes import choose
 from translator.parameters import hand_over, replace
+from translator.quotients import keep_exact
 from translator.regions import scopes
 from translator.scalars import fold_scalars
 
@@ -83,6 +84,7 @@ def simplify(captured: Captured) -> Simplified:
     lift_joins(graph)
     drop_unread_draws(graph)
     return_arrays(graph)
+    keep_exact(graph)
     graph.eliminate_dead_code()
     return Simplified(graph, tuple(dict.fromkeys(conditions)))
 

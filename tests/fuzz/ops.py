@@ -33,7 +33,8 @@ POINTWISE: dict[str, list[str]] = {
         "{i} ** 2", "{i} ** {sp}", "{r} + {y_z}", "{z} * {y_r}", "torch.clone({t})", "{t}.contiguous()", "{t}.detach()",
         "torch.isclose({f}, {y_f})", "torch.isin({i}, {y_i})", "torch.bucketize({n}, torch.tensor([-1.0, 0.0, 2.0]))",
         "torch.conj({c})", "torch.real({c})", "torch.imag({c})", "torch.view_as_real({c})", "torch.resolve_conj({t})", "{c}.conj()",
-        "torch.view_as_real({c}.conj().resolve_conj())", "torch.complex({f32}, {same})",
+        "torch.view_as_real({c}.conj().resolve_conj())", "torch.complex({f32}, {same})", "torch.floor(({i} % 99) * 41 / 41)",
+        "(torch.round({unit} * 99) * 3 / 3).to(torch.int64)", "torch.div({i} * 7.0, 7, rounding_mode='trunc')",
     ],
     ROUNDS: [
         "{t} + {ys}", "{t} - {ys}", "{t} * {ys}", "{s} - {n}", "{s} * {t}", "{n} / {ys}", "{s} / {n}", "torch.add({n}, {y_n}, alpha={sp})",

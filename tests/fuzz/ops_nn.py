@@ -45,6 +45,8 @@ def images(draw: Draw) -> bool:
     kernel = draw.integer(1, 2)
     weight = f"({name}.new_ones(2, {channels}, {', '.join(['2'] * (1 if flat else 2))}) / 2)"
     transposed = weight.replace(f"(2, {channels}", f"({channels}, 2")
+    # torch computes 0 times what lies beside a place, where it lies on one: of infinity that is NaN.
+    finite = f"torch.nan_to_num({name}, posinf=9.0, neginf=-9.0)"
     lows = draw.integer(0, 1), draw.integer(-1, 2)
     code = draw.choose(
         [
@@ -63,7 +65,7 @@ def images(draw: Draw) -> bool:
             f"F.conv{n}({name}, {weight}, padding='same')",
             f"F.conv_transpose{n}({name}, {transposed}, stride=2, padding={draw.integer(0, 1)}, output_padding={draw.integer(0, 1)})",
             f"F.interpolate({name}, scale_factor={draw.choose([2, 0.5, 1.6])}, mode='{draw.choose(['nearest', 'nearest-exact'])}')",
-            f"F.interpolate({name}, size={draw.integer(1, 5)}, mode='{'linear' if flat else 'bilinear'}', align_corners={draw.choose(['True', 'False'])})",
+            f"F.interpolate({finite}, size={draw.integer(1, 5)}, mode='{'linear' if flat else 'bilinear'}', align_corners={draw.choose(['True', 'False'])})",
             f"F.pixel_shuffle({name}, 1)",
             f"F.unfold({name}, 2)",
             f"torch.nn.functional.channel_shuffle({name}, {draw.choose([k for k in range(1, channels + 1) if channels % k == 0])})",

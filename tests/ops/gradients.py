@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -9,7 +10,15 @@ import jax.numpy as jnp
 import torch
 from torch.utils import _pytree as pytree
 
+from tests.compiling import QUICKLY
 from tests.ops.harness import compare, to_array
+
+
+@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+def values_and_gradients(function: Callable, arrays: list[jax.Array], seeds: list[jax.Array]) -> tuple[list, tuple]:
+    """What a function gives, and its gradients for the cotangents that torch is given as seeds."""
+    found, pullback = jax.vjp(lambda *arrays: jax.tree.leaves(function(*arrays)), *arrays)
+    return found, pullback([jnp.conj(seed) for seed in seeds])  # torch's gradient is the conjugate of JAX's
 
 
 def check_gradient(ours: Callable, theirs: Callable, *tensors: torch.Tensor) -> None:
@@ -20,9 +29,7 @@ def check_gradient(ours: Callable, theirs: Callable, *tensors: torch.Tensor) -> 
     live = [(out, seed) for out, seed in zip(outputs, seeds, strict=True) if out.requires_grad]
     expected = torch.autograd.grad([out for out, _ in live], wide, [seed for _, seed in live], allow_unused=True)
     with jax.enable_x64(True):
-        found, pullback = jax.vjp(lambda *arrays: jax.tree.leaves(ours(*arrays)), *map(to_array, wide))
-        # torch's gradient of a complex tensor is the conjugate of JAX's.
-        gradients = pullback([jnp.conj(to_array(seed)) for seed in seeds])
+        found, gradients = values_and_gradients(ours, list(map(to_array, wide)), list(map(to_array, seeds)))
         for array, tensor in zip(found, outputs, strict=True):
             compare(array, tensor)
         for array, tensor, of in zip(gradients, expected, wide, strict=True):

@@ -293,3 +293,34 @@ def test_decimals_of_half_precision_are_rounded_in_float32():
         ],
         tolerance=0.0,
     )
+
+
+BYTES = torch.tensor([[3, 4, 0, 250]], dtype=torch.uint8)
+
+
+REAL = {
+    "div.Tensor": torch.div,
+    "atan2.default": torch.atan2,
+    "copysign.Tensor": torch.copysign,
+    "xlogy.Tensor": torch.xlogy,
+    "special_xlog1py.default": torch.special.xlog1py,
+    "special_zeta.default": torch.special.zeta,
+}
+
+
+def test_integers_are_real_numbers_at_once():
+    """Not first of their common dtype, in which a 0-d integer may not fit."""
+    pairs = [
+        (BYTES, torch.tensor(-3)),
+        (BYTES, torch.tensor(300)),
+        (torch.tensor(-3), BYTES),
+        (torch.tensor([3, -4, 0, 100], dtype=torch.int8), torch.tensor(1000)),
+        (torch.tensor([True, False]), torch.tensor(-2)),
+        (BYTES, torch.tensor([-300], dtype=torch.int16)),
+    ]
+    check_table([(f"aten.{name}", function, pair) for name, function in REAL.items() for pair in pairs])
+
+
+@pytest.mark.parametrize("scalar", [-3, 300, 2])
+def test_bytes_and_a_scalar(scalar):
+    check(lambda x: (x / scalar, torch.copysign(x, scalar), torch.xlogy(x, scalar), scalar / x), BYTES)

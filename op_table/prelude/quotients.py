@@ -1,0 +1,15 @@
+"""Quotients that come out as torch's do."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Shaped
+
+
+def exact_divide(x: Shaped[Array, "..."], y: Shaped[Array, "..."] | float) -> Shaped[Array, "..."]:
+    """x / y, where the quotient is then rounded to whole numbers.
+
+    XLA multiplies by the reciprocal of what broadcasts, constants too, and 41 * (1 / 41) is less than 1.
+    """
+    shape = jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))
+    y = jnp.broadcast_to(jnp.asarray(y, jnp.result_type(x, y, 1.0)), shape or (1,))
+    return (x / lax.optimization_barrier(y)).reshape(shape)
