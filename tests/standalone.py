@@ -33,8 +33,10 @@ def run(folder, number):
     with open(folder + "/call.pkl", "rb") as file:
         args, kwargs = pickle.load(file)
     outputs = eqx.filter_jit(module.load(folder))(*args, **kwargs)
-    leaves = [leaf for leaf in jax.tree.leaves(outputs) if not isinstance(leaf, str)]
-    np.savez(folder + "/outputs.npz", *map(np.asarray, leaves))
+    leaves = jax.tree_util.tree_leaves_with_path(outputs)
+    names = [jax.tree_util.keystr(where, simple=True, separator=".") or "output" for where, _ in leaves]
+    found = dict(zip(names, [leaf for _, leaf in leaves]))
+    np.savez(folder + "/outputs.npz", **{{name: leaf for name, leaf in found.items() if not isinstance(leaf, str)}})
     jax.clear_caches()
 
 for number, line in enumerate(sys.stdin):
@@ -59,8 +61,8 @@ class Standalone:
             text=True,
         )
 
-    def run(self, folder: Path, args: Any, kwargs: Any) -> list[np.ndarray]:
-        """The outputs' leaves of the model saved in folder, loaded from its own weights. Raises AssertionError with its traceback."""
+    def run(self, folder: Path, args: Any, kwargs: Any) -> dict[str, np.ndarray]:
+        """The outputs of the model saved in folder, loaded from its own weights, by their paths. Raises AssertionError with its traceback."""
         (folder / "call.pkl").write_bytes(pickle.dumps((args, kwargs)))
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(f"{folder}\n")
@@ -68,7 +70,7 @@ class Standalone:
         answer = self.process.stdout.readline().strip()
         assert answer == "ok", answer.encode().decode("unicode_escape") or "the interpreter died"
         with np.load(folder / "outputs.npz") as outputs:
-            return list(outputs.values())
+            return dict(outputs)
 
     def close(self) -> None:
         assert self.process.stdin

@@ -27,6 +27,8 @@ _BY_FUNCTION = {
     "zeros": "zeros", "ones": "ones", "full": "filled", "array": "constant", "take_along_axis": "taken", "tril": "triangle",
     "cos": "cosine", "sin": "sine", "split": "parts", "abs": "magnitude", "sqrt": "root", "clip": "clipped", "round": "rounded",
 }  # fmt: skip
+# What recurrent networks call the state that they are given, and return after the output.
+_STATES = {"lstm": ("h", "c"), "gru": ("h",), "rnn_tanh": ("h",), "rnn_relu": ("h",)}
 _COMPARISONS = {"==", "!=", "<", "<=", ">", ">=", "&", "|"}
 
 
@@ -201,6 +203,7 @@ class Namer:
             name = name or self.fallback.get(_base(line.targets[position]))
             names.append(name)
             if not name:
+                names += [*_returned(line.expr, position), *self._state(target)]
                 names += [*self.of_base(line.expr), self._goal(line.targets[position]), *self._dying(line)[:1]]
         return [name for name in names if name and usable(name)]
 
@@ -210,6 +213,14 @@ class Namer:
         if consumer is None or len(consumer.targets) > 1 or consumer.node is None or consumer.field is not None:
             return None
         return self.assigned.get(consumer.node.name)
+
+    def _state(self, value: Value | None) -> list[str]:
+        """What a recurrent network calls a value that it starts from."""
+        consumer = self.consumers.get(value.name) if value is not None else None
+        states = _states(consumer.expr) if consumer is not None else ()
+        given = consumer.expr.args[1] if states else ()
+        parts = given if isinstance(given, tuple) else (given,)
+        return [name for part, name in zip(parts, states, strict=False) if part is value]
 
     def _called(self, line: Assign, position: int) -> str | None:
         """What the source itself calls one result of a line."""
@@ -270,6 +281,18 @@ class Namer:
     def _take(self, value: Value, name: str) -> None:
         self.names[value.name] = name
         self.holders[name] = value.name
+
+
+def _states(expr: object) -> tuple[str, ...]:
+    """The state of the recurrent network that is called; empty for other expressions."""
+    called = isinstance(expr, Call) and isinstance(expr.function, Prelude)
+    return _STATES.get(expr.function.function.__name__, ()) if called else ()
+
+
+def _returned(expr: object, position: int) -> list[str]:
+    """What a recurrent network calls one of its results."""
+    states = _states(expr)
+    return [("output", *states)[position]] if states else []
 
 
 def _base(value: Value | None) -> str:
