@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from op_table.expr import Size, Value, evaluate
+from tests.compiling import QUICKLY
 from translator.lower import Sizes, lower_node, operand_value
 
 # float32 results of one op differ by rounding alone; a few ops sum over hundreds of terms.
@@ -34,7 +35,7 @@ def to_array(tensor: torch.Tensor) -> jax.Array:
     return jnp.asarray(tensor.numpy())
 
 
-def lowered(function: Callable, *tensors: torch.Tensor) -> tuple[Any, list[str]]:
+def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -> tuple[Any, list[str]]:
     """What the rules make of function on tensors, and the ops that were lowered."""
     program = torch.export.export(_Wrapped(function), tensors, strict=False)
     sizes = Sizes({})
@@ -67,13 +68,12 @@ def lowered(function: Callable, *tensors: torch.Tensor) -> tuple[Any, list[str]]
         elif node.op == "output":
             returned = node.args[0]
 
-    @jax.jit
     def run(known: dict[str, Any]) -> Any:
         for name, step in steps:
             known[name] = step(known)
         return torch.fx.map_arg(returned, lambda n: known[n.name])
 
-    return run(arrays), ops
+    return (jax.jit(run, compiler_options=QUICKLY) if compiled else run)(arrays), ops
 
 
 def check(function: Callable, *tensors: torch.Tensor, op: str | None = None, tolerance: float | None = None) -> None:
