@@ -43,8 +43,11 @@ class Translated:
     runner: Runner
 
 
+NAMES = GOLDEN if os.environ.get("GOLDEN") else models.names()
+
+
 # The checks of one model share its translation: they stay in one process, one after the other.
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in models.names()])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES])
 def translated(request):
     case = models.build(request.param)
     translation = translator.translate(case.module, case.args, case.kwargs, dynamic_shapes=case.dynamic_shapes)

@@ -27,7 +27,7 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
     contexts = list(_contexts(definition, merger))
     fields = sum(1 for _ in _field_contexts(definition.module, merger))
     taken = {"self", "key", *definition.module.entries}
-    for place, context in enumerate(contexts):
+    for place in range(len(contexts)):
         column = [member.numbers[place] for member in definition.members]
         known = [value for value in column if value is not ANY.value]
         same = all(same_number(value, known[0]) for value in known)
@@ -44,7 +44,8 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         if expression is None:
             expression = _derived(definition, column)
         if expression is None:
-            argument = Argument(_fresh(_attribute(definition, merger, column) or context, taken), tuple(column))
+            name = _attribute(definition, merger, column) or _readable_context(definition, contexts, place)
+            argument = Argument(_fresh(name, taken), tuple(column))
             definition.arguments.append(argument)
             expression = Name(argument.name)
         if place >= fields:
@@ -62,6 +63,23 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         filler = next((v for v in argument.values if v is not ANY.value), None)
         argument.values = tuple(filler if v is ANY.value else v for v in argument.values)
         argument.default = False if argument.field else _default(argument.values)
+
+
+class _OfArray(str):
+    """A name for a number of an array's shape, which says less than the argument of a layer with the same numbers."""
+
+
+def _readable_context(definition: Definition, contexts: list[str], place: int) -> str:
+    """The name for the number of a place: what the first layer with it calls it, without in_ where it comes out of layers, too."""
+    column = [member.numbers[place] for member in definition.members]
+    alike = [
+        contexts[other]
+        for other in range(place, len(contexts))
+        if all(same_number(m.numbers[other], value) for m, value in zip(definition.members, column, strict=True))
+    ]
+    name = next((context for context in alike if not isinstance(context, _OfArray)), contexts[place])
+    kind = name.removeprefix("in_")
+    return kind if kind != name and f"out_{kind}" in alike else name
 
 
 def _default(values: tuple) -> Any:
@@ -201,9 +219,8 @@ def _field_contexts(module: Module, merger: Merger) -> Any:
 
 def _entry_contexts(name: str, entry: Module | Array, merger: Merger) -> Any:
     if isinstance(entry, Array):
-        yield from (
-            f"{name}_size" if len(entry.shape) == 1 else f"{name}_size_{axis}" for axis in range(len(entry.shape))
-        )
+        flat = sum(size != 1 for size in entry.shape) <= 1
+        yield from (_OfArray(f"{name}_size" if flat else f"{name}_size_{axis}") for axis in range(len(entry.shape)))
     elif entry.kind == INLINE:
         return
     elif entry.kind == LAYER and entry.layer is not None:
