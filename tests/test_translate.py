@@ -300,3 +300,13 @@ def test_a_buffer_that_forward_updates_is_state():
         y, state = model(jax.numpy.asarray(X.numpy()), state=state)
         np.testing.assert_allclose(y, X.numpy() * calls, rtol=1e-6)
     assert translator.state_dict(model, state)["calls"] == 3
+
+
+def test_a_slice_from_before_the_first_of_known_positions():
+    class Sliced(nn.Module):
+        def forward(self, x):
+            positions, rows = torch.arange(6), torch.arange(x.shape[0])
+            return positions[..., -7:1], positions[-9:], positions[-7:-3:2], rows[-3:], positions[-6:1]
+
+    for shapes in (None, "auto"):
+        assert translator.translate(Sliced(), (torch.zeros(4, 2),), dynamic_shapes=shapes).verify(sizes=1).ok

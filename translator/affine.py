@@ -128,6 +128,8 @@ def _slice(node: Node, value: torch.Tensor, x: Affine) -> Affine | None:
         return None
     if start.is_negative:
         start = start + size_expr(source.shape[axis])
+        if start.is_negative:  # of a size that is known; torch.export asks for others whether they reach as far
+            start = sympy.Integer(0)
     elif not start.is_Integer:
         return None
     steps = list(x.steps)

@@ -30,7 +30,7 @@ def unet2d_condition() -> Case:
         timestep = torch.arange(batch) * 100 + 7
         return (sample, timestep, torch.randn(batch, length, 24)), {}
 
-    return Case(perturb_norms(module), *call(2, 16, 5), other_inputs=(call(3, 16, 6), call(2, 24, 5)))
+    return Case(perturb_norms(module), *call(2, 16, 5), other_inputs=(call(3, 24, 6),))
 
 
 @model("autoencoder_kl")
@@ -53,7 +53,7 @@ def autoencoder_kl() -> Case:
     def call(batch: int, size: int):
         return (torch.randn(batch, 3, size, size),), {}
 
-    return Case(perturb_norms(module), *call(2, 32), other_inputs=(call(3, 32), call(2, 48)))
+    return Case(perturb_norms(module), *call(2, 32), other_inputs=(call(3, 48),))
 
 
 @model("dit")
