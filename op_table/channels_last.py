@@ -9,9 +9,11 @@ import numpy as np
 from op_table.axes import number
 from op_table.convolution import (
     DEPTHWISE,
+    FEW_LAST,
     GROUPED,
     PATCHES,
     POINTWISE,
+    SMALL,
     conv_transpose_options,
     fastest,
     pads,
@@ -38,13 +40,15 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups)
+    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, FEW_LAST)
     if kind == POINTWISE:
         y = prelude(real.pointwise_conv_last)(input, weight, stride)
     elif kind == PATCHES:
         y = prelude(real.patch_conv_last)(input, weight)
     elif kind == DEPTHWISE:
         y = prelude(real.depthwise_conv_last)(input, weight, stride, around, dilation)
+    elif kind == SMALL:
+        y = prelude(real.small_conv_last)(input, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv_last)(input, weight, stride, around, dilation, groups)
     else:

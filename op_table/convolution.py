@@ -31,16 +31,17 @@ POINTWISE, PATCHES, DEPTHWISE, GROUPED, SMALL = "pointwise", "patches", "depthwi
 # More shifted products than this take long to compile, and so do more convolutions.
 _MANY = 64
 
-# Of no more results than this is a convolution faster as a matrix product; `small_conv` asks again, when it knows the size.
-_FEW = 64
+# Of no more results than this is a convolution faster as a matrix product, and of channels-last images; `small_conv` and
+# `small_conv_last` ask again, when they know the size.
+_FEW, FEW_LAST = 64, 16
 
 
 def fastest(
-    size: Sequence[int], weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int
+    size: Sequence[int], weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int, few: int = _FEW
 ) -> str | None:
     """Which form of a convolution XLA runs faster than its own (see benchmarks/lowerings).
 
-    size: that of the example images. around: see `pads`.
+    size: that of the example images. around: see `pads`. few: the most results of a small convolution.
     """
     out_channels, in_channels, *kernel = weight
     if not all(map(static, weight)):
@@ -53,7 +54,7 @@ def fastest(
     if groups == 1:
         spans = (n + sum(pair) - d * (k - 1) for n, pair, d, k in zip(size, around, dilation, kernel, strict=True))
         results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
-        return SMALL if math.prod(kernel) > 1 and results <= _FEW else None
+        return SMALL if math.prod(kernel) > 1 and results <= few else None
     if in_channels == 1 and out_channels == groups:
         return DEPTHWISE if math.prod(kernel) <= _MANY else None
     return GROUPED if len(kernel) == 2 and groups <= _MANY else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from op_table.convolution import (
     DEPTHWISE,
+    FEW_LAST,
     GROUPED,
     PATCHES,
     POINTWISE,
@@ -146,6 +147,7 @@ _LAST = {
     PATCHES: last.convolve_patches_last,
     DEPTHWISE: last.convolve_depthwise_last,
     GROUPED: last.convolve_groups_last,
+    SMALL: last.convolve_any_last,
 }
 
 
@@ -154,8 +156,10 @@ def _conv_lift_last(input: Expr, weight: Expr, bias=None, stride=1, padding: Any
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups)
-    return prelude(_LAST.get(kind, last.convolve_last))
+    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, FEW_LAST)
+    if kind is None or kind == SMALL and any(low != high for low, high in around):
+        return prelude(last.convolve_last)
+    return prelude(_LAST[kind])
 
 
 def agrees(constructor: Expr, own: Expr | None, lift: Expr) -> bool:
@@ -169,7 +173,8 @@ def agrees(constructor: Expr, own: Expr | None, lift: Expr) -> bool:
     if "groups" in options or isinstance(options.get("padding"), str):
         return False
     if own is not None:
-        return key(own) == key(prelude(real.convolve)) and key(lift) == key(prelude(real.convolve_any))
+        pairs = (real.convolve, real.convolve_any), (last.convolve_last, last.convolve_any_last)
+        return any(key(own) == key(prelude(few)) and key(lift) == key(prelude(any_)) for few, any_ in pairs)
     return constructor.args[2] != 1 and key(lift) in (key(prelude(real.convolve)), key(prelude(real.convolve_any)))
 
 

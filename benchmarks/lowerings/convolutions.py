@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch.nn.functional as F
 from jax import Array, lax
+from torch import Tensor
 
 from benchmarks.lowerings.timing import Case, normal, weights
+from op_table.prelude import channels_last as last
 from op_table.prelude import convolution as prelude
 
 BATCH = 8
@@ -116,6 +118,22 @@ def dense(
         (normal(BATCH, channels, *size), weights(out, channels, *(kernel,) * axes)),
         {f.__name__: partial(f, window=window) for f in forms},
         partial(torch, stride=stride, padding=pad, dilation=dilation),
+    )
+
+
+def dense_last(channels: int, size: int) -> Case:
+    """Of images that have their channels last: XLA's own, and a product, which the emitted form is where results are few."""
+    options = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
+
+    def torchs(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x.permute(0, 3, 1, 2), weight, padding=1).permute(0, 2, 3, 1)
+
+    return Case(
+        "dense convolution, channels last",
+        f"{BATCH} x {size} x {size} x {channels}, kernel 3",
+        (normal(BATCH, size, size, channels), weights(channels, channels, 3, 3)),
+        {"emitted": partial(last.small_conv_last, **options), "whole": partial(last.general_conv_last, **options)},
+        torchs,
     )
 
 
@@ -289,6 +307,7 @@ def cases() -> Iterator[Case]:
     yield dense(64, 64, 100, 3, pad=4, dilation=2, axes=1)
     # Windows side by side.
     yield dense(3, 384, 224, 16, 16, pad=0, forms=(whole, channels_last, patches))
+    yield from (dense_last(channels, size) for channels, size in ((512, 2), (256, 4), (128, 8), (64, 16)))
     yield dense(96, 192, 56, 2, 2, pad=0, forms=(whole, channels_last, columns, patches))
     yield dense(384, 768, 14, 2, 2, pad=0, forms=(whole, channels_last, columns, patches))
     # First layers.

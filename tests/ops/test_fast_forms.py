@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from jax import lax
 
-from op_table.prelude import activation, convolution, pooling, windows
+from op_table.prelude import activation, channels_last, convolution, pooling, windows
 from tests.compiling import QUICKLY
 from tests.ops.gradients import check_gradient
 
@@ -59,8 +59,14 @@ def test_convolutions(size, kernel, stride, padding, dilation):
         return lambda x, w: CONV[axes](x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
     check_gradient(lambda x, w: convolution.small_conv(x, w, *options), reference(1), x, dense)
+    check_gradient(last(channels_last.small_conv_last, *options), reference(1), x, dense)
     check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
     check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
+
+
+def last(function, *options):
+    """A function of channels-last images on images as torch has them."""
+    return lambda x, w: jnp.moveaxis(function(jnp.moveaxis(x, 1, -1), w, *options), -1, 1)
 
 
 def test_a_large_convolution_is_no_product():
