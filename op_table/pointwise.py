@@ -55,7 +55,6 @@ UNARY = {
     "rad2deg": jnp.rad2deg,
     "signbit": jnp.signbit,
     "sin": jnp.sin,
-    "sinc": jnp.sinc,
     "sinh": jnp.sinh,
     "special_entr": special.entr,
     "special_i0e": special.i0e,
@@ -77,7 +76,6 @@ ALIASES = {
     "special_expm1": "expm1",
     "special_gammaln": "lgamma",
     "special_log1p": "log1p",
-    "special_sinc": "sinc",
 }
 
 # Functions whose branch cuts JAX takes without the sign of a zero: of real numbers, and of complex ones.
@@ -267,6 +265,7 @@ def _rounded_once(function: Expr):
     return lambda x: in_float32(function, inexact(x))
 
 
+lowers("aten.sinc.default", "aten.special_sinc.default")(_rounded_once(jnp.sinc))
 for _name in ("log_ndtr", "ndtr", "ndtri"):
     lowers(f"aten.special_{_name}.default")(_rounded_once(getattr(special, _name)))
 

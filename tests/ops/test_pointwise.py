@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from op_table.prelude import branches
-from tests.ops.harness import check
+from tests.ops.harness import check, lowered
 from tests.ops.tables import check_both, check_table
 
 torch.manual_seed(0)
@@ -324,3 +324,12 @@ def test_integers_are_real_numbers_at_once():
 @pytest.mark.parametrize("scalar", [-3, 300, 2])
 def test_bytes_and_a_scalar(scalar):
     check(lambda x: (x / scalar, torch.copysign(x, scalar), torch.xlogy(x, scalar), scalar / x), BYTES)
+
+
+def test_sinc_of_half_precision_is_rounded_once():
+    """At whole numbers it is next to zero, which a product with pi in half precision is not."""
+    whole = torch.arange(-4.0, 5.0)
+    for dtype in (torch.float16, torch.bfloat16):
+        output, _ = lowered(torch.sinc, whole.to(dtype))
+        assert np.abs(np.asarray(output, np.float32) - np.asarray(torch.sinc(whole.to(dtype)).float())).max() < 1e-6
+    check(torch.sinc, INTS)
