@@ -31,6 +31,9 @@ ROUNDED = {
     "without axes": lambda x, s: torch.stack([(s[n] * 41 / 41).floor() for n in (0, 2, 30)]),
     "a number divided": lambda x, s: torch.stack([(41 * s / s / 41).floor(), (1.0 / (1 / s)).round()]),
     "half a step more": lambda x, s: torch.stack([(x * n / n + 1).floor() for n in (3, 41)]),
+    "rounded twice": lambda x, s: torch.stack(
+        [torch.div(x * 41, 41, rounding_mode=mode).long() for mode in ("floor", "trunc", None)]
+    ),
     "one axis more": lambda x, s: (x[:7] / x[0]).int(),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
+from translator.affine import argument
 from translator.lower import packet
 
 _DIVISIONS = {"div", "divide", "true_divide"}
@@ -26,19 +27,19 @@ def exact_divide(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
 
 
 def keep_exact(graph: Graph) -> None:
-    """Divide by `exact_divide` where the quotient is rounded."""
+    """Divide by `exact_divide` where the quotient is rounded; `//` takes a remainder off before, and needs none."""
     for node in list(graph.nodes):
         whole = node.meta.get("val")
         if packet(node) not in _DIVISIONS or not isinstance(whole, torch.Tensor) or not whole.is_floating_point():
             continue
-        truncated = node.kwargs.get("rounding_mode") == "trunc"
-        if not _by_reciprocals(node.args[1], whole) or not truncated and not any(map(_rounds, node.users)):
+        x, y, mode = node.args[0], argument(node, 1, "other"), node.kwargs.get("rounding_mode")
+        if mode == "floor" or not _by_reciprocals(y, whole) or mode is None and not any(map(_rounds, node.users)):
             continue
-        if not truncated:
-            node.target = exact_divide
+        if mode is None:
+            node.target, node.args, node.kwargs = exact_divide, (x, y), {}
             continue
         with graph.inserting_before(node):
-            quotient = graph.call_function(exact_divide, node.args)
+            quotient = graph.call_function(exact_divide, (x, y))
         quotient.meta = dict(node.meta)
         node.target, node.args, node.kwargs = torch.ops.aten.trunc.default, (quotient,), {}
 
