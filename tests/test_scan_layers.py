@@ -46,7 +46,7 @@ def test_layers_are_one_of_stacked_leaves():
     translation = scanned(Stack().eval(), X)
     assert translation.model.blocks.linear.weight.shape == (4, 6, 6)
     assert "scan_layers(step, x, self.blocks)" in translation.source
-    assert translation.verify(random=0, sizes=1).ok
+    assert translation.verify(sizes=1).ok
 
 
 def test_the_way_there_and_back(tmp_path):
@@ -64,7 +64,7 @@ def test_the_way_there_and_back(tmp_path):
 def test_a_stack_within_a_sequential():
     module = nn.Sequential(nn.Linear(6, 6), Stack()).eval()
     translation = scanned(module, X)
-    assert translation.verify(random=0, sizes=1).ok
+    assert translation.verify(sizes=1).ok
     module.load_state_dict(translator.state_dict(translation.model), strict=True)
 
 
@@ -75,7 +75,7 @@ def test_an_argument_may_be_called_as_the_scans_function_is():
                 x = block(x) + step
             return self.head(x)
 
-    assert scanned(Stepping().eval(), X, X).verify(random=0, sizes=1).ok
+    assert scanned(Stepping().eval(), X, X).verify(sizes=1).ok
 
 
 def test_what_is_missing_is_named():
@@ -92,7 +92,7 @@ def test_gradients_and_keys():
     module = Stack(drop=0.1).train()
     translation = scanned(module, X)
     assert "key, x = carry" in translation.source
-    assert translation.verify(random=0, sizes=0, gradients=True).ok
+    assert translation.verify(sizes=0, gradients=True).ok
     run = eqx.filter_jit(lambda model, key: model(jnp.asarray(X.numpy()), key=key))
     assert not np.allclose(run(translation.model, jax.random.key(0)), run(translation.model, jax.random.key(1)))
 
@@ -104,7 +104,7 @@ def test_what_is_frozen_in_all_layers_stays_so():
     translation = scanned(module, X)
     trained = translation.trainable(translation.model)
     assert not trained.blocks.norm.weight and trained.blocks.norm.bias and trained.blocks.linear.weight
-    assert translation.verify(random=0, sizes=0, gradients=True).ok
+    assert translation.verify(sizes=0, gradients=True).ok
 
 
 def _frozen_in_one(module):
@@ -132,7 +132,7 @@ def _with_statistics(module):
 def test_what_cannot_be_stacked_stays_a_loop(spoil):
     translation = scanned(spoil(Stack()), X)
     assert "def scan_layers(" not in translation.source
-    assert translation.verify(random=0, sizes=1).ok
+    assert translation.verify(sizes=1).ok
 
 
 def test_a_layer_that_is_read_apart_from_the_loop_is_not_stacked():
@@ -141,7 +141,7 @@ def test_a_layer_that_is_read_apart_from_the_loop_is_not_stacked():
             return super().forward(x) + self.blocks[0].linear.weight.sum()
 
     translation = scanned(Reading().eval(), X)
-    assert "def scan_layers(" not in translation.source and translation.verify(random=0, sizes=1).ok
+    assert "def scan_layers(" not in translation.source and translation.verify(sizes=1).ok
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "clip", "vit", "whisper"])
