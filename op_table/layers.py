@@ -131,15 +131,19 @@ _FORMS = {
 
 def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr | None:
     """What XLA runs faster than the convolution as it stands."""
-    axes = weight.ndim - 2
     if input.ndim != weight.ndim:
         return None
+    form = _form(input.aval.shape[2:], weight, stride, padding, dilation, groups)
+    return None if form is None else prelude(_FORMS[form])
+
+
+def _form(size: tuple, weight: Expr, stride: Any, padding: Any, dilation: Any, groups: int, *few: int) -> str | None:
+    """`fastest`, for a layer: one that pads both sides differently has no padding that `small_conv` could be given."""
+    axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[2:], weight.shape, stride, around, dilation, groups)
-    if kind is None or kind == SMALL and any(low != high for low, high in around):
-        return None
-    return prelude(_FORMS[kind])
+    form = fastest(size, weight.shape, stride, around, dilation, groups, *few)
+    return None if form == SMALL and any(low != high for low, high in around) else form
 
 
 _LAST = {
@@ -153,13 +157,8 @@ _LAST = {
 
 def _conv_lift_last(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
     """On channels-last arrays, a function of the prelude calls every convolution."""
-    axes = weight.ndim - 2
-    stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
-    around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, FEW_LAST)
-    if kind is None or kind == SMALL and any(low != high for low, high in around):
-        return prelude(last.convolve_last)
-    return prelude(_LAST[kind])
+    form = _form(input.aval.shape[1:-1], weight, stride, padding, dilation, groups, FEW_LAST)
+    return prelude(last.convolve_last if form is None else _LAST[form])
 
 
 def agrees(constructor: Expr, own: Expr | None, lift: Expr) -> bool:

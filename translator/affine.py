@@ -32,6 +32,11 @@ def size_expr(size: Any) -> sympy.Expr:
     return size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
 
 
+def same_shape(a: tuple, b: tuple) -> bool:
+    """Whether two shapes are the same at all sizes, without adding a guard on one."""
+    return len(a) == len(b) and all(size_expr(m) == size_expr(n) for m, n in zip(a, b, strict=True))
+
+
 def _number(value: Any) -> sympy.Expr | None:
     if isinstance(value, Node):
         value = value.meta.get("val")

@@ -12,6 +12,8 @@ import operator
 import torch
 from torch.fx import Graph, Node
 
+from translator.affine import same_shape
+
 aten = torch.ops.aten
 
 _EXPANDS = {aten.expand.default, aten.expand_as.default, aten.broadcast_to.default}
@@ -27,7 +29,7 @@ def as_views(graph: Graph) -> None:
         if not isinstance(value, torch.Tensor) or not isinstance(inner, torch.Tensor):
             continue
         added = value.ndim - inner.ndim
-        if any(_differ(a, b) for a, b in zip(value.shape, (1,) * added + inner.shape, strict=True)):
+        if not same_shape(value.shape, (1,) * added + inner.shape):
             continue
         for _ in range(added - 1):
             with graph.inserting_before(node):
@@ -45,12 +47,6 @@ def _base(node: Node) -> Node | None:
     if node.target is operator.getitem and node.args[0].target is aten.broadcast_tensors.default:
         return node.args[0].args[0][node.args[1]]
     return None
-
-
-def _differ(a: int | torch.SymInt, b: int | torch.SymInt) -> bool:
-    """Whether two sizes may differ."""
-    a, b = (size.node.expr if isinstance(size, torch.SymInt) else size for size in (a, b))
-    return a != b
 
 
 __all__ = ["as_views"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-from translator.affine import argument
+from translator.affine import argument, same_shape
 from translator.lower import packet
 
 _DIVISIONS = {"div", "divide", "true_divide"}
@@ -49,7 +49,7 @@ def _by_reciprocals(y: Any, quotient: torch.Tensor) -> bool:
     if not isinstance(y, Node):
         return math.frexp(y)[0] not in (0.5, -0.5)
     value = y.meta.get("val")
-    return not isinstance(value, torch.Tensor) or tuple(map(str, value.shape)) != tuple(map(str, quotient.shape))
+    return not isinstance(value, torch.Tensor) or not same_shape(value.shape, quotient.shape)
 
 
 def _rounds(user: Node) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator.affine import size_expr
+from translator.affine import same_shape
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
 from translator.functionalise import DROPOUT
@@ -104,11 +104,6 @@ def same_value(a: Node, b: Node) -> bool:
     if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor) or x.dtype != y.dtype or x.ndim != y.ndim:
         return False
     return same_shape(x.shape, y.shape)
-
-
-def same_shape(a: tuple, b: tuple) -> bool:
-    """Whether two shapes are the same at all sizes, without adding a guard on one."""
-    return len(a) == len(b) and all(size_expr(m) == size_expr(n) for m, n in zip(a, b, strict=True))
 
 
 def kept_axes(graph: Graph) -> list[sympy.Basic]:
