@@ -34,6 +34,10 @@ ROUNDED = {
     "rounded twice": lambda x, s: torch.stack(
         [torch.div(x * 41, 41, rounding_mode=mode).long() for mode in ("floor", "trunc", None)]
     ),
+    "moved before": lambda x, s: torch.cat([(x * 41 / 41).T.reshape(7, -1), (x * 3 / 3).T.chunk(7)[0]]).trunc(),
+    "scaled before": lambda x, s: torch.stack([(x * n / n * 8 + 0.5).floor() for n in (3, 41)]),
+    "compared": lambda x, s: torch.stack([x * n / n >= x for n in (3, 41)]),
+    "a channel's share": lambda x, s: torch.arange(256.0) / 255 > 0.2,
     "one axis more": lambda x, s: (x[:7] / x[0]).int(),
 }
 

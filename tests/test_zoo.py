@@ -1,4 +1,7 @@
-"""Every model of the zoo, end to end: translated, verified, run at other sizes, bound back to torch, saved, and run on its own."""
+"""Every model of the zoo, end to end: translated, verified, run at other sizes, bound back to torch, saved, and run on its own.
+
+`make zoo` takes the deepest ones whole, which otherwise have fewer layers of each kind, and runs pyright on every file.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import torch
 
 import translator
 from tests import linters, reading
+from tests.compiling import optimised
 from tests.standalone import Standalone
 from tests.zoo import models
 from tests.zoo.case import Case
@@ -49,7 +53,7 @@ NAMES = GOLDEN if os.environ.get("GOLDEN") else models.names()
 # The checks of one model share its translation: they stay in one process, one after the other.
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES])
 def translated(request):
-    case = models.build(request.param)
+    case = models.build(request.param, shallow=not os.environ.get("ZOO"))
     translation = translator.translate(case.module, case.args, case.kwargs, dynamic_shapes=case.dynamic_shapes)
     runner = Runner(translation.source, translation.emitted.constants, translation.captured.state)
     yield Translated(request.param, case, translation, runner)
@@ -64,7 +68,8 @@ def standalone():
 
 
 def test_it_agrees_with_torch(translated):
-    verification = translated.translation.verify(random=0, sizes=0)
+    with optimised():
+        verification = translated.translation.verify(random=0, sizes=0)
     assert verification.ok, str(verification)
 
 

@@ -1,4 +1,4 @@
-"""Quotients that are rounded to whole numbers.
+"""Quotients on which something is decided: they are rounded to whole numbers, or compared.
 
 XLA multiplies by the reciprocal of what broadcasts, constants among it. 41 * (1 / 41) is less than 1: a quotient that is
 whole may then be rounded to the number below it.
@@ -7,6 +7,7 @@ whole may then be rounded to the number below it.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -16,9 +17,21 @@ from translator.affine import argument, same_shape
 from translator.lower import packet
 
 _DIVISIONS = {"div", "divide", "true_divide"}
-_ROUNDING = {"floor", "ceil", "trunc", "fix", "round", "frac"}
+_DECIDING = {"floor", "ceil", "trunc", "fix", "round", "frac", "sign", "eq", "ne", "lt", "le", "gt", "ge"}
 _CASTS = {"to", "_to_copy", "type_as"}
-_SHIFTS = {"add", "sub"}
+# What may be done to a whole quotient that leaves it one, and how many such steps are looked through.
+_ARITHMETIC = {"add", "sub", "rsub", "mul", "div"}
+STEPS = 2
+# What moves or picks values.
+_MOVES = {
+    "_unsafe_view", "abs", "adjoint", "alias", "amax", "amin", "as_strided", "broadcast_to", "cat", "chunk",
+    "clamp", "clamp_max", "clamp_min", "clone", "concat", "contiguous", "copy", "detach", "diagonal", "expand",
+    "expand_as", "flatten", "flip", "gather", "index", "index_select", "mT", "masked_fill", "matrix_H", "maximum",
+    "minimum", "moveaxis", "movedim", "narrow", "neg", "numpy_T", "permute", "pixel_shuffle", "pixel_unshuffle",
+    "relu", "repeat", "reshape", "reshape_as", "roll", "rot90", "select", "select_scatter", "slice",
+    "slice_scatter", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "swapdims", "t", "tile",
+    "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "where",
+}  # fmt: skip
 
 
 def exact_divide(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
@@ -27,13 +40,13 @@ def exact_divide(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
 
 
 def keep_exact(graph: Graph) -> None:
-    """Divide by `exact_divide` where the quotient is rounded; `//` takes a remainder off before, and needs none."""
+    """Divide by `exact_divide` where something is decided on the quotient; `//` takes a remainder off before, and needs none."""
     for node in list(graph.nodes):
         whole = node.meta.get("val")
         if packet(node) not in _DIVISIONS or not isinstance(whole, torch.Tensor) or not whole.is_floating_point():
             continue
         x, y, mode = node.args[0], argument(node, 1, "other"), node.kwargs.get("rounding_mode")
-        if mode == "floor" or not _by_reciprocals(y, whole) or mode is None and not any(map(_rounds, node.users)):
+        if mode == "floor" or not _by_reciprocals(y, whole) or mode is None and not _decided(node):
             continue
         if mode is None:
             node.target, node.args, node.kwargs = exact_divide, (x, y), {}
@@ -52,12 +65,29 @@ def _by_reciprocals(y: Any, quotient: torch.Tensor) -> bool:
     return not isinstance(value, torch.Tensor) or not same_shape(value.shape, quotient.shape)
 
 
-def _rounds(user: Node) -> bool:
-    """Whether a node rounds what it reads, at once or once something was added: `(x / y + 0.5).floor()`."""
+def _decided(quotient: Node) -> bool:
+    """Whether something is decided on a quotient: at once, or once it was moved, or a little was computed with it."""
+    steps = {quotient: 0}
+    pending = [quotient]
+    while pending:
+        node = pending.pop()
+        for user in node.users:
+            if _decides(user):
+                return True
+            taken = steps[node] + (packet(user) in _ARITHMETIC)
+            if _passes(user) and taken <= STEPS and taken < steps.get(user, STEPS + 1):
+                steps[user] = taken
+                pending.append(user)
+    return False
+
+
+def _decides(user: Node) -> bool:
     name = packet(user)
-    if name in _SHIFTS:
-        return any(packet(reader) not in _SHIFTS and _rounds(reader) for reader in user.users)
-    return name in _ROUNDING or name in _CASTS and not user.meta["val"].is_floating_point()
+    return name in _DECIDING or name in _CASTS and not user.meta["val"].is_floating_point()
+
+
+def _passes(user: Node) -> bool:
+    return user.target is operator.getitem or packet(user) in {*_ARITHMETIC, *_MOVES, *_CASTS}
 
 
 __all__ = ["exact_divide", "keep_exact"]

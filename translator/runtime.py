@@ -11,7 +11,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -92,7 +91,7 @@ class Runner:
         with self.mode():
             if not jit:  # numpy's arrays have no .at, and would compute in numpy
                 args, kwargs = jax.tree.map(
-                    lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, (args, kwargs)
+                    lambda x: jax.device_put(x) if isinstance(x, np.ndarray) else x, (args, kwargs)
                 )
                 result = model(*args, **kwargs)
             else:

@@ -207,7 +207,7 @@ class _Jax:
 
     @staticmethod
     def _array(leaf: Any) -> Any:
-        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+        return jax.device_put(leaf) if isinstance(leaf, np.ndarray) else leaf
 
     def _loss(self, trained: Any, arrays: Any, state: Any) -> tuple[jax.Array, Any]:
         rest, args, kwargs = eqx.combine(arrays, self.static)

@@ -4,11 +4,13 @@ The program runs several times side by side: as it stands, in float64, and a few
 rounds pushed up or down by a few units in the last place. Where those runs agree, nothing may differ; where they part, a
 result is right within their spread; and an integer or a bool that they do not agree on (an argmax of what differs by a
 rounding) says nothing. A step that is exact on what it is given is never pushed, so ties of short numbers stay ties.
+In one of the runs a sum that is zero is -0.0: XLA takes `x + 0` for x, which is not so of x = -0.0.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,8 @@ from translator.reference import _default_dtype, widened
 
 RUNS = 6
 PUSH = 4.0  # units in the last place, of a result or of the terms of a sum
+NEGATIVE = 3  # the run with sums of -0.0
+ADDS = re.compile("[+-]=? |add|sub|lerp")
 SPREADS = 3.0  # the runs' spread is a sample, and the truth may lie beyond it
 
 
@@ -75,6 +79,9 @@ def bands(program: Program) -> list[Band]:
             if step.rounding != EXACT:
                 for name in step.results:
                     _push(step, name, plain, in_wide, pushed, before, generator)
+            if ADDS.search(step.line):
+                for name in step.results:
+                    _negate_zeros(pushed[NEGATIVE], name)
     # A discrete step may leave a run with another shape; none of ours do.
     return [
         Band(plain[name], torch.stack([_plain(env[name]) for env in (plain, in_wide, *pushed)]))
@@ -168,7 +175,18 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
         moved = torch.where(rounded & (target != 0) | rounded & (step.rounding != APPROXIMATES), target + noise, target)
         if run == 2:
             moved = torch.where(rounded & (target.abs() <= noise.abs()), torch.zeros_like(target), moved)
-        if all(s or n < 2 for s, n in zip(target.stride(), target.shape, strict=True)):
-            target.copy_(moved)
-        else:
-            env[name] = moved
+        _put(env, name, moved)
+
+
+def _negate_zeros(env: dict[str, torch.Tensor], name: str) -> None:
+    if env[name].is_floating_point():
+        _put(env, name, torch.where(env[name] == 0, -0.0, env[name]))
+
+
+def _put(env: dict[str, torch.Tensor], name: str, moved: torch.Tensor) -> None:
+    """Give the tensor of a name other values: in place, as views of it must see them, unless its elements share memory."""
+    target = env[name]
+    if all(s or n < 2 for s, n in zip(target.stride(), target.shape, strict=True)):
+        target.copy_(moved)
+    else:
+        env[name] = moved

@@ -105,7 +105,7 @@ def translated(op: OpInfo, calls: Sequence[Call], outcome: Outcome) -> list[Any]
     tensors = tuple(tensor.detach() for tensor in module.tensors)
     translation = translator.translate(module, tensors, dynamic_shapes=None)
     outcome.how |= lowering.kinds(translation)
-    model, arguments = translation.model, list(map(jnp.asarray, emitted_arguments(tensors, {})))
+    model, arguments = translation.model, list(map(jax.device_put, emitted_arguments(tensors, {})))
     if statistics.is_random(translation):
         return statistics.draws(lambda key: model(*arguments, key=key))
     if translation.captured.value_lengths:
@@ -202,10 +202,10 @@ def emitted_gradients(runs: Sequence[tuple[Call, tuple]]) -> list[Any]:
     tensors = tuple(tensor.detach() for tensor in module.tensors)
     translation = translator.translate(module, tensors, dynamic_shapes=None)
     model = translation.model
-    arrays = [jnp.asarray(array) for array in emitted_arguments(tensors, {})]
+    arrays = list(map(jax.device_put, emitted_arguments(tensors, {})))
     wanted = [place for place, tensor in enumerate(module.tensors) if tensor.requires_grad]
     seeds = [seed for _, (cotangents, _) in runs for seed in cotangents]
-    live = [jnp.asarray(compare.as_array(seed)) for seed in seeds if seed is not None]
+    live = [jax.device_put(compare.as_array(seed)) for seed in seeds if seed is not None]
 
     def gradients(arrays: list[jax.Array], live: list[jax.Array], **key: jax.Array) -> list[list[Any]]:
         def function(*some: jax.Array) -> list[jax.Array]:

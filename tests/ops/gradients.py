@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import torch
 from torch.utils import _pytree as pytree
 
-from tests.compiling import QUICKLY
 from tests.ops.harness import compare, to_array
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@functools.partial(jax.jit, static_argnums=0)
 def values_and_gradients(function: Callable, arrays: list[jax.Array], seeds: list[jax.Array]) -> tuple[list, tuple]:
     """What a function gives, and its gradients for the cotangents that torch is given as seeds."""
     found, pullback = jax.vjp(lambda *arrays: jax.tree.leaves(function(*arrays)), *arrays)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 
 from op_table.expr import Size, Value, evaluate
-from tests.compiling import QUICKLY
+from translator import arrays
 from translator.lower import Sizes, lower_node, operand_value
 
 # float32 results of one op differ by rounding alone; a few ops sum over hundreds of terms.
@@ -29,10 +28,7 @@ class _Wrapped(torch.nn.Module):
 
 
 def to_array(tensor: torch.Tensor) -> jax.Array:
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.dtype == torch.bfloat16:
-        return jnp.asarray(tensor.float().numpy(), jnp.bfloat16)
-    return jnp.asarray(tensor.numpy())
+    return jax.device_put(arrays.to_array(tensor))  # jnp.asarray would compile a program for every shape
 
 
 def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -> tuple[Any, list[str]]:
@@ -40,7 +36,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
     program = torch.export.export(_Wrapped(function), tensors, strict=False)
     sizes = Sizes({})
     env: dict[Any, Any] = {}
-    arrays: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     feeds = iter(tensors)
     kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     steps: list[tuple[str, Callable]] = []
@@ -53,7 +49,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
             if tensor is None:
                 tensor = program.state_dict[spec.target]
             env[node] = operand_value(node, sizes)
-            arrays[node.name] = to_array(tensor)
+            given[node.name] = to_array(tensor)
         elif node.target is operator.getitem:
             source, index = node.args
             env[node] = operand_value(node, sizes)
@@ -73,7 +69,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
             known[name] = step(known)
         return torch.fx.map_arg(returned, lambda n: known[n.name])
 
-    return (jax.jit(run, compiler_options=QUICKLY) if compiled else run)(arrays), ops
+    return (jax.jit(run) if compiled else run)(given), ops
 
 
 def check(function: Callable, *tensors: torch.Tensor, op: str | None = None, tolerance: float | None = None) -> None:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from jax import lax
 
 from op_table.prelude import activation, channels_last, convolution, pooling, windows
-from tests.compiling import QUICKLY
 from tests.ops.gradients import check_gradient
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -94,7 +93,7 @@ def test_a_depthwise_convolution_in_all_modes_of_differentiation(size, kernel, s
         return jax.jvp(function, (x, weight), (x + 1, weight + 1)), twice(x, weight), batch
 
     with jax.enable_x64(True):
-        run = jax.jit(modes, static_argnums=0, compiler_options=QUICKLY)
+        run = jax.jit(modes, static_argnums=0)
         close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10)
         jax.tree.map(close, run(products, x, weight), run(whole, x, weight))
     assert products(x[:0], weight).shape == whole(x[:0], weight).shape

@@ -39,8 +39,13 @@ class Entry:
 
 REGISTRY: dict[str, Entry] = {}
 
+# Deep models once more, with fewer layers of each kind.
+SHALLOW: dict[str, Entry] = {}
 
-def model(name: str, *, large: bool = False) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
+
+def model(
+    name: str, *, large: bool = False, registry: dict[str, Entry] = REGISTRY
+) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
     """Register the decorated factory under `name`. Raises ValueError if the name is taken.
 
     The factory runs under a fixed seed, so two processes build the same weights and inputs; the caller's random
@@ -48,7 +53,7 @@ def model(name: str, *, large: bool = False) -> Callable[[Callable[[], Case]], C
     """
 
     def register(factory: Callable[[], Case]) -> Callable[[], Case]:
-        if name in REGISTRY:
+        if name in registry:
             raise ValueError(f"two models are called {name!r}")
 
         def build() -> Case:
@@ -58,7 +63,7 @@ def model(name: str, *, large: bool = False) -> Callable[[Callable[[], Case]], C
             case.module.eval()
             return case
 
-        REGISTRY[name] = Entry(name, build, large)
+        registry[name] = Entry(name, build, large)
         return build
 
     return register

@@ -15,7 +15,7 @@ from tests.zoo import (  # noqa: F401  (each fills the registry)
     torchvision_models,
     transformers_models,
 )
-from tests.zoo.case import REGISTRY, Case, Entry
+from tests.zoo.case import REGISTRY, SHALLOW, Case, Entry
 
 __all__ = ["Case", "Entry", "MODELS", "build", "names"]
 
@@ -27,6 +27,9 @@ def names(*, large: bool = False) -> list[str]:
     return [entry.name for entry in MODELS.values() if entry.large == large]
 
 
-def build(name: str) -> Case:
-    """The case called `name`, made anew: the same weights and inputs every time. Raises KeyError for no such name."""
-    return MODELS[name].build()
+def build(name: str, *, shallow: bool = False) -> Case:
+    """The case called `name`, made anew: the same weights and inputs every time. Raises KeyError for no such name.
+
+    shallow: with fewer layers of each kind, where the model is a deep one that has such a form.
+    """
+    return (SHALLOW if shallow and name in SHALLOW else MODELS)[name].build()

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.export import Dim
 
-from tests.zoo.case import Case, model, perturb_norms
+from tests.zoo.case import SHALLOW, Case, model, perturb_norms
 
 CLASSES = 10
 
 
-def fresh(name: str, **options: Any) -> nn.Module:
-    """`torchvision.models.<name>` with new weights. torchvision is imported here, so that the other models do without."""
+def torchvision() -> Any:
+    """The package, imported here, so that the other models do without."""
     import tests.zoo.torchvision_schemas  # noqa: F401  (before torchvision, which needs the schemas of its operators)
 
-    from torchvision import models  # isort: skip
+    import torchvision  # isort: skip
 
-    return perturb_norms(getattr(models, name)(weights=None, **options))
+    return torchvision
+
+
+def fresh(name: str, **options: Any) -> nn.Module:
+    """`torchvision.models.<name>` with new weights."""
+    return perturb_norms(getattr(torchvision().models, name)(weights=None, **options))
 
 
 def images(batch: int, size: int):
@@ -27,21 +34,46 @@ def images(batch: int, size: int):
     return (torch.randn(batch, 3, size, size),), {}
 
 
-def register(name: str, size: int = 64, other_size: int = 96, **options: Any) -> None:
-    """Register a torchvision model under its name, called with two images of `size` and then with three of `other_size`."""
+def case(module: nn.Module, size: int = 64, other_size: int = 96, **options: Any) -> Case:
+    """A model called with two images of `size` and then with three of `other_size`."""
+    return Case(module, *images(2, size), other_inputs=(images(3, other_size),), **options)
 
-    @model(name)
-    def build() -> Case:
-        module = fresh(name, num_classes=CLASSES, **options)
-        return Case(module, *images(2, size), other_inputs=(images(3, other_size),))
+
+def register(name: str, shallow: Callable[[], nn.Module] | None = None, **options: Any) -> None:
+    """Register a torchvision model under its name, and what makes it with fewer layers."""
+    model(name)(lambda: case(fresh(name, num_classes=CLASSES, **options)))
+    if shallow:
+        model(name, registry=SHALLOW)(lambda: case(perturb_norms(shallow())))
+
+
+def shallow_resnet50() -> nn.Module:
+    resnet = torchvision().models.resnet
+    return resnet.ResNet(resnet.Bottleneck, [2, 2, 2, 2], num_classes=CLASSES)
+
+
+def shallow_densenet121() -> nn.Module:
+    return torchvision().models.DenseNet(32, (3, 3, 4, 2), 64, num_classes=CLASSES)
+
+
+def shallow_efficientnet_b0() -> nn.Module:
+    efficientnet = torchvision().models.efficientnet
+    blocks, last = efficientnet._efficientnet_conf("efficientnet_b0", width_mult=1.0, depth_mult=0.5)
+    return efficientnet.EfficientNet(blocks, dropout=0.2, last_channel=last, num_classes=CLASSES)
+
+
+def shallow_convnext_tiny() -> nn.Module:
+    convnext = torchvision().models.convnext
+    widths = (96, 192, 384, 768, None)
+    blocks = [convnext.CNBlockConfig(*pair, 2) for pair in itertools.pairwise(widths)]
+    return convnext.ConvNeXt(blocks, stochastic_depth_prob=0.1, num_classes=CLASSES)
 
 
 register("resnet18")
-register("resnet50")
-register("densenet121")
+register("resnet50", shallow_resnet50)
+register("densenet121", shallow_densenet121)
 register("mobilenet_v3_small")
-register("efficientnet_b0")
-register("convnext_tiny")
+register("efficientnet_b0", shallow_efficientnet_b0)
+register("convnext_tiny", shallow_convnext_tiny)
 register("shufflenet_v2_x1_0")
 register("googlenet", init_weights=False)
 
@@ -49,9 +81,7 @@ register("googlenet", init_weights=False)
 @model("swin_t")
 def swin_t() -> Case:
     """Only the batch is dynamic: with dynamic image sizes, torch.export alone takes minutes."""
-    module = fresh("swin_t", num_classes=CLASSES)
-    dynamic_shapes = {"x": {0: Dim.AUTO}}
-    return Case(module, *images(2, 64), other_inputs=(images(3, 64),), dynamic_shapes=dynamic_shapes)
+    return case(fresh("swin_t", num_classes=CLASSES), other_size=64, dynamic_shapes={"x": {0: Dim.AUTO}})
 
 
 @model("vit_b_16")
@@ -61,10 +91,10 @@ def vit_b_16() -> Case:
     with torch.no_grad():
         module.heads.head.weight.normal_(std=0.02)  # zero when fresh: logits would compare nothing
         module.class_token.normal_(std=0.02)
-    return Case(module, *images(2, 64), other_inputs=(images(3, 64),))
+    return case(module, other_size=64)
 
 
 @model("resnet50_imagenet", large=True)
 def resnet50_imagenet() -> Case:
     """resnet50 as published: 1000 classes at 224."""
-    return Case(fresh("resnet50"), *images(2, 224), other_inputs=(images(3, 192),))
+    return case(fresh("resnet50"), 224, 192)
