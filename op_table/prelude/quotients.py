@@ -6,7 +6,7 @@ from jaxtyping import Array, Shaped
 
 
 def exact_divide(x: Shaped[Array, "..."], y: Shaped[Array, "..."] | float) -> Shaped[Array, "..."]:
-    """x / y, where the quotient is then rounded to whole numbers.
+    """x / y, where the quotient is then rounded to a whole number, or compared.
 
     XLA multiplies by the reciprocal of what broadcasts, constants too, and 41 * (1 / 41) is less than 1.
     """

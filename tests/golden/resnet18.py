@@ -194,9 +194,9 @@ def bind(tensors: Mapping[str, np.ndarray]) -> ResNet:
         name = jax.tree_util.keystr(where, simple=True, separator=".")
         if (tensor := tensors.pop(name, None)) is None:
             return problems.append(f"{name} is missing")
-        array = jnp.asarray(tensor)
         if name.endswith("bias"):  # eqx.nn.Conv keeps its own as (channels, 1, 1)
-            array = array.reshape(array.shape + (1,) * (leaf.ndim - array.ndim))
+            tensor = tensor.reshape(tensor.shape + (1,) * (leaf.ndim - tensor.ndim))
+        array = jax.device_put(np.array(tensor))  # of a copy, which JAX may keep
         kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
         kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
         if array.shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 from safetensors.numpy import load_file
 
 
@@ -37,6 +37,16 @@ def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[A
         return y.reshape(*leading, *y.shape[1:])
 
     return apply
+
+
+def exact_divide(x: Shaped[Array, "..."], y: Shaped[Array, "..."] | float) -> Shaped[Array, "..."]:
+    """x / y, where the quotient is then rounded to a whole number, or compared.
+
+    XLA multiplies by the reciprocal of what broadcasts, constants too, and 41 * (1 / 41) is less than 1.
+    """
+    shape = jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))
+    y = jnp.broadcast_to(jnp.asarray(y, jnp.result_type(x, y, 1.0)), shape or (1,))
+    return (x / lax.optimization_barrier(y)).reshape(shape)
 
 
 def scaled_dot_product_attention(
@@ -122,13 +132,12 @@ class T5EncoderAttention(eqx.Module):
             relative_position = context_position - context_position[:, None]
             relative_position_2 = jnp.abs(relative_position)
             is_small = relative_position_2 < 8
-            relative_position_if_large = (
-                jnp.log(relative_position_2.astype(jnp.float32) / 8) / 2.772588722239781 * 8
-            )
-            relative_position_if_large_2 = jnp.minimum(
-                relative_position_if_large.astype(int) + 8, 15
-            )
-            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large_2)
+            relative_position_if_large = jnp.log(relative_position_2.astype(jnp.float32) / 8)
+            relative_position_if_large_2 = (
+                exact_divide(relative_position_if_large, 2.772588722239781) * 8
+            ).astype(int) + 8
+            relative_position_if_large_3 = jnp.minimum(relative_position_if_large_2, 15)
+            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large_3)
             relative_buckets = (relative_position > 0).astype(int) * 16 + chosen
             position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
                 2, 0, 1
@@ -303,14 +312,12 @@ class T5DecoderSelfAttention(eqx.Module):
             context_position = jnp.arange(seq_2)
             relative_position = -jnp.minimum(context_position - context_position[:, None], 0)
             is_small = relative_position < 16
-            relative_position_if_large = (
-                jnp.log(relative_position.astype(jnp.float32) / 16) / 2.0794415416798357 * 16
+            x = jnp.log(relative_position.astype(jnp.float32) / 16)
+            relative_buckets = (exact_divide(x, 2.0794415416798357) * 16).astype(int)
+            relative_buckets_2 = jnp.where(
+                is_small, relative_position, jnp.minimum(relative_buckets + 16, 31)
             )
-            relative_position_if_large_2 = jnp.minimum(
-                relative_position_if_large.astype(int) + 16, 31
-            )
-            relative_buckets = jnp.where(is_small, relative_position, relative_position_if_large_2)
-            position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
+            position_bias = batched(self.relative_attention_bias, 0)(relative_buckets_2).transpose(
                 2, 0, 1
             )
         elif position_bias is None:
@@ -593,7 +600,7 @@ def bind(tensors: Mapping[str, np.ndarray]) -> T5ForConditionalGeneration:
         name = jax.tree_util.keystr(where, simple=True, separator=".")
         if (tensor := tensors.pop(name, None)) is None:
             return problems.append(f"{name} is missing")
-        array = jnp.asarray(tensor)
+        array = jax.device_put(np.array(tensor))  # of a copy, which JAX may keep
         kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
         kind = next(kind for kind in kinds if jnp.issubdtype(leaf.dtype, kind))
         if array.shape != leaf.shape or not jnp.issubdtype(array.dtype, kind):
