@@ -26,6 +26,14 @@ def translation(case: Case, folder: Path) -> Local:
     return _contender(EMITTED, case, imported(folder / "model.py"), folder)
 
 
+def plain(case: Case, folder: Path) -> Local:
+    """The translation that was saved in folder, with each layer of eqx.nn.Conv computed as Equinox does."""
+    module = imported(folder / "model.py")
+    functions = {name for name in vars(module) if name.startswith("convolve")}
+    vars(module).update(dict.fromkeys(functions, lambda layer, x: jax.vmap(layer)(x)))
+    return _contender("eqx.nn.Conv2d", case, module, folder)
+
+
 def port(case: Case, file: Path, weights: Path, constants: Mapping[str, int]) -> Local:
     """A file whose `load` takes the path of a safetensors file with torch's names. constants: what to set in it before."""
     module = imported(file)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from benchmarks import jax_contenders, rounds, runner, suites, verdicts
 from benchmarks.contenders import Local, aligned, load_arrays, save_arrays
 from benchmarks.piped import Failed, Torchax
+from benchmarks.ports import renamed
 from benchmarks.results import (
     COMPILED,
     EMITTED,
@@ -33,6 +36,7 @@ from benchmarks.results import (
     Translating,
 )
 from benchmarks.spread import Spread, ratios
+from benchmarks.translating import translated
 from tests.zoo.case import Case
 from translator import cli
 from translator.cli import app
@@ -226,6 +230,37 @@ def test_a_port_by_hand_takes_part(tmp_path):
     loss, gradients = contender.calls["step"]()
     assert loss == pytest.approx((module(x) - 1).square().mean().item(), rel=1e-5)
     assert gradients.weight.shape == (3, 3) and gradients.running_mean is None
+
+
+def test_another_packages_module_takes_torchs_tensors(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1))
+    save_file(module.state_dict(), tmp_path / "model.safetensors")
+
+    class Other(eqx.Module):
+        first: eqx.nn.Conv2d
+        rest: tuple[eqx.nn.Conv2d, ...]
+
+        def __init__(self, key: jax.Array):
+            self.first, self.rest = eqx.nn.Conv2d(3, 4, 1, key=key), (eqx.nn.Conv2d(4, 2, 1, key=key),)
+
+        def __call__(self, x, key, inference):
+            return self.rest[0](self.first(x))
+
+    names = {"first": "0", r"rest\.(\d)": lambda m: f"{int(m[1]) + 1}"}
+    model = renamed.OfImages(renamed.filled(Other, tmp_path / "model.safetensors", names))
+    x = torch.randn(2, 3, 4, 4)
+    np.testing.assert_allclose(model(x.numpy()), module(x).detach(), atol=1e-6)
+    with pytest.raises(KeyError, match="rest"):
+        renamed.filled(Other, tmp_path / "model.safetensors", {"first": "0"})
+
+
+def test_a_translation_on_plain_convolutions_computes_the_same(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4, padding=1)).eval()
+    case = Case(module, (torch.randn(2, 3, 8, 8),))
+    translated(case).save(tmp_path)
+    emitted, plain = jax_contenders.translation(case, tmp_path), jax_contenders.plain(case, tmp_path)
+    assert "convolve_depthwise" in (tmp_path / "model.py").read_text()
+    np.testing.assert_allclose(*(list(c.outputs().values())[0] for c in (emitted, plain)), atol=1e-6)
 
 
 def test_every_model_of_the_suites_has_a_name():

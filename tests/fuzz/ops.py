@@ -64,7 +64,7 @@ REDUCTIONS: dict[str, list[str]] = {
         "torch.amax({r1}, {ds}, {k})", "torch.amin({r1}, {ds}, {k})", "torch.max({r})", "torch.min({r})", "torch.argmax({n}, {d})", "torch.argmin({n}, {d}, {k})",
         "torch.argmax({n})", "torch.any({t}, {d}, {k})", "torch.all({t}, {d})", "torch.any({t})", "torch.all({t})", "torch.count_nonzero({t}, {d})",
         "torch.sum({iz}, {d})", "torch.sum({iz})", "torch.prod({iz}, {d}, {k})", "torch.cumsum({iz}, {d})", "torch.cumprod({i}, {d})", "torch.max({r}, {d}, {k})[0]",
-        "torch.min({r1}, {d})[1]", "torch.median({n})", "torch.median({n}, {d})[0]", "torch.cummax({n}, {d})[0]", "torch.cummin({n}, {d})[1]", "torch.sort({r}, {d}, stable=True)[0]",
+        "torch.min({r1}, {d})[1]", "torch.median({n}.contiguous())", "torch.median({n}.contiguous(), {d})[0]", "torch.cummax({n}, {d})[0]", "torch.cummin({n}, {d})[1]", "torch.sort({r}, {d}, stable=True)[0]",
         "torch.sort({r}, {d}, descending=True, stable=True)[1]", "torch.argsort({n}, {d}, stable=True)", "torch.msort({r1})", "torch.topk({r1}, 1, {d})[0]",
         "torch.topk({r1}, 2, {d}, largest={k})[0]", "torch.kthvalue({n}, 1, {d})[0]", "torch.diff({i}, dim={d})", "torch.aminmax({r1}, dim={d})[1]", "torch.sum({iz}, dtype=torch.int32)",
         "torch.amax({r})", "torch.mode({i}, {d})[0]",

@@ -1,0 +1,83 @@
+"""What depth costs: translating, and compiling with and without `scan_layers`.
+
+    python -m benchmarks.depth [--layers N ...] [--rounds N]
+
+BERT, narrow, so that what is measured is the number of its layers. All depths take turns; a depth's time is divided by that of the
+shallowest one in the same round.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import equinox as eqx
+import jax
+import transformers as hf
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import translator
+from benchmarks.jax_contenders import jax_arguments
+from benchmarks.spread import Spread, ratios
+from benchmarks.timing import timed
+from tests.zoo.text import tokens
+from translator.translation import Translation
+
+VOCABULARY = 200
+WIDTH = 120  # where there is no terminal to ask
+WHAT = ("torch.export", "translating", "compiling", "scanned, translating", "scanned, compiling")
+
+
+def main(
+    layers: Annotated[list[int] | None, typer.Option(help="The depths.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times of each are taken.")] = 3,
+) -> None:
+    """Time BERT of several depths."""
+    depths = layers or [2, 12, 24, 48, 96]
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(f"{platform.platform()}, {os.cpu_count()} cores")
+    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax")))
+    measured(depths[0])  # imports what is imported late
+    turns = [depth for _ in range(rounds) for depth in depths]
+    taken: dict[int, list[list[float]]] = {depth: [] for depth in depths}
+    for depth in track(turns, "measuring", console=Console(stderr=True)):
+        taken[depth].append(measured(depth))
+    table = Table("layers", *(f"{what}, {unit}" for what in WHAT for unit in ("s", f"of {depths[0]} layers'")))
+    for depth in depths:
+        cells = []
+        for times, first in zip(zip(*taken[depth], strict=True), zip(*taken[depths[0]], strict=True), strict=True):
+            cells += [f"{Spread.of(times).median:.2f}", f"{ratios(times, first).median:.2f}"]
+        table.add_row(str(depth), *cells)
+    console.print(table)
+
+
+def measured(depth: int) -> list[float]:
+    """Seconds, as WHAT says."""
+    config = hf.BertConfig(
+        hidden_size=32, num_hidden_layers=depth, num_attention_heads=4, intermediate_size=64, vocab_size=VOCABULARY
+    )
+    module, inputs = hf.BertModel(config).eval(), tokens(2, 16, VOCABULARY)
+    times = []
+    for scan in (False, True):
+        seconds, translation = timed(lambda scan=scan: translator.translate(module, (), inputs, scan_layers=scan))
+        export = translation.captured.seconds
+        times += [*([] if scan else [export]), seconds - export, compiling(translation, inputs)]
+    return times
+
+
+def compiling(translation: Translation, inputs: dict) -> float:
+    """Seconds of a first call, in which it is traced and compiled."""
+    arguments = jax_arguments(inputs)
+    run = eqx.filter_jit(translation.model)
+    jax.clear_caches()
+    return timed(lambda: jax.block_until_ready(run(**arguments)))[0]
+
+
+if __name__ == "__main__":
+    typer.run(main)
