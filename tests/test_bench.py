@@ -257,9 +257,9 @@ def test_another_packages_module_takes_torchs_tensors(tmp_path):
 def test_a_translation_on_plain_convolutions_computes_the_same(tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4, padding=1)).eval()
     case = Case(module, (torch.randn(2, 3, 8, 8),))
-    translated(case).save(tmp_path)
-    emitted, plain = jax_contenders.translation(case, tmp_path), jax_contenders.plain(case, tmp_path)
-    assert "convolve_depthwise" in (tmp_path / "model.py").read_text()
+    folder = translated(case).save(tmp_path / "saved")
+    emitted, plain = jax_contenders.translation(case, folder), jax_contenders.plain(case, folder)
+    assert "convolve_depthwise" in (folder / "model.py").read_text()
     np.testing.assert_allclose(*(list(c.outputs().values())[0] for c in (emitted, plain)), atol=1e-6)
 
 
