@@ -116,7 +116,7 @@ def index_fill(x: Value, dim: int, index: Expr, value: Any) -> Expr:
     if is_array(value):
         value = cast(value, x.dtype)
     elif is_integer(x.dtype) or x.dtype == bool:
-        value = x.dtype.type(value).item()
+        value = np.asarray(value).astype(x.dtype).item()  # -3 is 253 among uint8
     rows = vector(x)
     return like(at(rows.at, dim, vector(index), rows.ndim).set(number(value, x.dtype)), x)
 

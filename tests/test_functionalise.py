@@ -715,3 +715,32 @@ def test_a_write_to_a_grid_is_refused():
 
     with pytest.raises(translator.CaptureError, match="meshgrid"):
         translator.translate(Grid(), (torch.randn(3),))
+
+
+class WritesToAReshape(nn.Module):
+    """Batch norm gives contiguous arrays, whatever it is given, and torch.export takes their strides to be those of its argument."""
+
+    def __init__(self, through_torch: bool):
+        super().__init__()
+        self.through_torch = through_torch
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        y = self.norm(x)
+        z = y.reshape(2, 15)
+        z[z > 0] = 5
+        if self.through_torch:  # which is not replaced here
+            z.as_strided((2,), (1,)).zero_()
+        return y, z
+
+
+def test_a_reshape_is_a_view_where_it_is_one_as_it_runs():
+    x = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0)).transpose(0, 1)
+    module = WritesToAReshape(False).eval()
+    translation = translator.translate(module, (x,), dynamic_shapes=None)
+    found = translation.model(jnp.asarray(x.numpy()))
+    for ours, theirs in zip(found, module(x), strict=True):
+        np.testing.assert_allclose(ours, theirs.detach(), atol=1e-6)
+    assert (np.asarray(found[0]) == 5).any() and translation.verify(random=1).ok
+    with pytest.raises(translator.CaptureError, match="whether it is a copy"):
+        translator.translate(WritesToAReshape(True).eval(), (x,), dynamic_shapes=None)

@@ -46,7 +46,10 @@ _WRITE_BACK: dict[str, Callable[..., Call | None]] = {
 _RESHAPING = {"view", "view_as", "unflatten", "unsqueeze", "squeeze"}
 
 # Ops whose schema says that they view, and that copy where the memory format or the dtype asks for it.
-_VIEW_OR_COPY = {"reshape", "reshape_as", "flatten", "ravel", "contiguous", "to", "resolve_conj", "resolve_neg"}
+VIEW_OR_COPY = {"reshape", "reshape_as", "flatten", "ravel", "contiguous", "to", "resolve_conj", "resolve_neg"}
+
+# In the meta of such a node: whether its result lies in other memory than its argument, as it runs (see as_run.py).
+COPIED = "copied"
 
 DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"}
 
@@ -125,7 +128,7 @@ class _Rewriting:
         self.items: dict[tuple[Node, int], Node] = {}
         self.holders: dict[int | Node, Node] = {}
         self.made: list[Node] = []
-        self.shared = all(_storage(node) == _storage(node.args[0]) for node in graph.nodes if _returns_written(node))
+        self.shared = shares_memory(graph)
 
     def run(self) -> dict[Node, Node]:
         finals: dict[Node, Node] = {}
@@ -297,11 +300,12 @@ class _Rewriting:
         if not node.args or not isinstance(node.args[0], Node):
             return [_View(tensor) for tensor in inputs]
         base, args, kwargs = self.tensors[node.args[0]], node.args[1:], dict(node.kwargs)
-        if name in _VIEW_OR_COPY or name in _MAY_RETURN_ARGUMENT:
+        if name in VIEW_OR_COPY or name in _MAY_RETURN_ARGUMENT:
             # Only of these: torch traces dropout and its like with kernels that copy where those that run do not.
-            if _dtype(node) != _dtype(base) or name in _VIEW_OR_COPY and self._copied(node, [base]):
+            copied = node.meta.get(COPIED, name in VIEW_OR_COPY and self._copied(node, [base]))
+            if _dtype(node) != _dtype(base) or copied:
                 return []
-            if _storage(node) is None or _storage(node) != _storage(base):
+            if COPIED not in node.meta and (_storage(node) is None or _storage(node) != _storage(base)):
                 return [_View(base, distinct=True)]
             return [_View(base, node.target, args, kwargs, True, _reshaped)]
         write_back = _reshaped if name in _RESHAPING and _dtype(node) == _dtype(base) else _WRITE_BACK.get(name)
@@ -332,6 +336,11 @@ class _Rewriting:
             return _View(source, distinct=True)
         start, end = sum(lengths[:position]), None if last else sum(lengths)
         return _View(view.base, aten.slice.Tensor, (dim, start, end), {}, True, _WRITE_BACK["slice"])
+
+
+def shares_memory(graph: Graph) -> bool:
+    """Whether the example values share memory as the tensors do."""
+    return all(_storage(node) == _storage(node.args[0]) for node in graph.nodes if _returns_written(node))
 
 
 def _reshaped(base: Node, part: Node, *args: Any, **kwargs: Any) -> Call:
@@ -368,7 +377,7 @@ def _changes_shape(node: Node) -> bool:
 def mutates(node: Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return False
-    return node.target._schema.is_mutable or _updates_statistics(node)
+    return node.target._schema.is_mutable or updates_statistics(node)
 
 
 def drops_nothing(node: Node) -> bool:
@@ -378,13 +387,13 @@ def drops_nothing(node: Node) -> bool:
 
 def _returns_written(node: Node) -> bool:
     """Whether a node writes to its first argument and returns it."""
-    if not mutates(node) or _updates_statistics(node) or not node.args or not isinstance(node.args[0], Node):
+    if not mutates(node) or updates_statistics(node) or not node.args or not isinstance(node.args[0], Node):
         return False
     returns = node.target._schema.returns
     return len(returns) == 1 and returns[0].alias_info is not None and _storage(node.args[0]) is not None
 
 
-def _updates_statistics(node: Node) -> bool:
+def updates_statistics(node: Node) -> bool:
     """Whether a norm updates running statistics, of which its schema says nothing."""
     if node.target not in (aten.batch_norm.default, aten.instance_norm.default, aten.native_batch_norm.default):
         return False

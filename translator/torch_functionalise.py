@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
 from translator.errors import CaptureError
-from translator.functionalise import drops_nothing, memory_of, mutates
+from translator.functionalise import COPIED, drops_nothing, memory_of, mutates, shares_memory
 from translator.lower import packet
 
 aten = torch.ops.aten
@@ -31,6 +31,7 @@ def decompositions(graph: Graph) -> dict[OpOverload, Callable]:
     """
     table = {aten.instance_norm.default: _instance_norm}
     _require_apart(graph)
+    _require_as_run(graph)
     for node in graph.nodes:
         if mutates(node):
             if node.args and isinstance(node.args[0], Node):
@@ -73,6 +74,19 @@ def _require_apart(graph: Graph) -> None:
         if (others & read) - {None}:
             raise CaptureError(
                 "forward writes to what a dropout returned, or was given, and reads the other: clone one of them"
+            )
+
+
+def _require_as_run(graph: Graph) -> None:
+    """Raise CaptureError where torch.export takes a view for a copy, or a copy for a view (see as_run.py)."""
+    for node in graph.nodes if shares_memory(graph) else ():
+        traced = (
+            memory_of(node.meta.get("val")) != memory_of(node.args[0].meta.get("val")) if COPIED in node.meta else None
+        )
+        if traced is not None and traced is not node.meta[COPIED]:
+            raise CaptureError(
+                f"forward writes to what {node.target} may have given, of which torch.export does not know whether it is a copy: "
+                "copy it with .clone() before"
             )
 
 

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 
-from translator import expands, modes, regions, state, statistics
+from translator import as_run, expands, modes, regions, state, statistics
 from translator.autocast import Autocast
 from translator.errors import CaptureError, Undecided
 from translator.functionalise import mutates, replace_in_place
@@ -54,6 +54,7 @@ class Traced:
 
 def traced(program: ExportedProgram) -> Traced:
     notes: list[str] = []
+    as_run.record(program)
     try:
         graph, finals = _functional(program)
     except Undecided:

@@ -167,10 +167,12 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     elif step.rounding in (APPROXIMATES, NORMALIZES):
         magnitude = magnitude + min(float(magnitude.max()), 1.0)
     for run, env in enumerate(pushed):
-        # All up, all down, all that is lost in rounding to zero, and then each its own way.
+        # All up, all down, all that is lost in rounding to zero, and then each its own way and by as much as it likes: of a
+        # remainder by what is tiny, every unit in the last place makes another.
         sign = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
-        sign = torch.full_like(sign, 1 - 2 * run) if run < 2 else sign
-        noise = (PUSH * ulp * magnitude.double() * sign).to(magnitude.dtype)
+        share = sign * (1 + torch.rand(value.shape, generator=generator, dtype=torch.float64)) / 2
+        share = torch.full_like(share, 1 - 2 * run) if run < 2 else sign if run == 2 else share
+        noise = (PUSH * ulp * magnitude.double() * share).to(magnitude.dtype)
         target = env[name]
         moved = torch.where(rounded & (target != 0) | rounded & (step.rounding != APPROXIMATES), target + noise, target)
         if run == 2:

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from tests.fuzz.band import run_step
-from tests.fuzz.program import EXACT, Input, Program, Step
+from tests.fuzz.program import EXACT, ROUNDS, SUMS, Input, Program, Step
 
+# What rounds its terms before it adds them, as a library likes: all but one may cancel.
+TERMS = re.compile("alpha=|addcmul|addcdiv|lerp")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 INT32 = torch.iinfo(torch.int32)
 FLOATS = ("float32", "float32", "float32", "bfloat16", "float16")
@@ -146,6 +148,8 @@ class Draw:
         """Run a step and keep it if torch takes it and its results are tame. target: what it writes to, if it does."""
         names = (target,) if target else tuple(f"v{len(self.env) + k}" for k in range(results))
         line = code if target else f"{', '.join(names)} = {code}"
+        if rounding == ROUNDS and TERMS.search(code):
+            rounding = SUMS
         step = Step(op, line, names, rounding)
         try:
             with torch.no_grad(), warnings.catch_warnings():

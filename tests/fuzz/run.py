@@ -44,10 +44,12 @@ def chunk(task: tuple[int, int]) -> tuple[collections.Counter, collections.Count
     seed, count = task
     import jax
 
+    from tests.compiling import quickly
     from tests.fuzz.check import REFUSED, check
     from tests.fuzz.reduce import reduce
 
     jax.clear_caches()
+    quickly()
     verdicts: collections.Counter = collections.Counter()
     refused: collections.Counter = collections.Counter()
     failures = []

@@ -7,6 +7,7 @@ import warnings
 import jax
 import torch
 
+from tests.compiling import quickly
 from tests.opinfo import entries, modules
 from tests.opinfo.check import check
 from tests.opinfo.outcome import CRASH, Outcome
@@ -16,6 +17,7 @@ def run(task: tuple[str, str, int | None]) -> Outcome:
     """One entry in one dtype, with at most so many samples; an error of the runner itself is an outcome, too."""
     name, dtype, most = task
     warnings.simplefilter("ignore")
+    quickly()
     torch.set_num_threads(1)
     try:
         if dtype in modules.MODES:

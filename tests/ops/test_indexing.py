@@ -122,6 +122,7 @@ def test_index_writes():
             ("aten.index_copy.default", lambda x, i, s: x.index_copy(1, i, s), [X, torch.tensor([1, 0, 3]), rows]),
             ("aten.index_fill.int_Scalar", lambda x, i: x.index_fill(-1, i, -1.5), [X, torch.tensor([1, 3])]),
             ("aten.index_fill.int_Scalar", lambda x, i: x.index_fill(0, i, 7), [INTS, torch.tensor([1])]),
+            ("aten.index_fill.int_Scalar", lambda x, i: x.index_fill(0, i, -3), [INTS.byte(), torch.tensor([1])]),
             ("aten.index_fill.int_Tensor", lambda x, i, v: x.index_fill(0, i, v), [X, torch.tensor([1]), torch.tensor(2.0)]),
             ("aten.put.default", lambda x, i, s: x.put(i, s), [X, J, torch.tensor([[1.0], [2.0]])]),
             ("aten.put.default", lambda x, i, s: x.put(i, s, True), [X, J * 0, torch.tensor([[1.0], [2.0]])]),
