@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from op_table.axes import positive
-from op_table.dtypes import cast, is_integer, promoted
+from op_table.dtypes import cast, is_integer, promoted, to_numpy, to_torch, written
 from op_table.expr import Expr, jnp, lax
 from op_table.registry import Unsupported, lowers
 
@@ -44,7 +45,10 @@ def outer(x: Expr, vec2: Expr) -> Expr:
 
 @lowers("aten.kron.default")
 def kron(x: Expr, other: Expr) -> Expr:
-    x, other = promoted(x, other)
+    dtype = to_numpy(
+        torch.promote_types(to_torch(x.dtype), to_torch(other.dtype))
+    )  # an array without axes has a say, too
+    x, other = cast(x, dtype), cast(other, dtype)
     if x.dtype.kind == "b":
         return cast(jnp.kron(cast(x, INT8), cast(other, INT8)), x.dtype)
     return jnp.kron(x, other)
@@ -103,10 +107,16 @@ def tensordot(x: Expr, other: Expr, dims_self: list[int], dims_other: list[int])
     ]
     for a, b, (m, n) in zip(dims_self, dims_other, lengths, strict=True):
         if m == 1 and n != 1:
-            other = jnp.sum(other, axis=b, keepdims=True)
+            other = _total(other, b)
         elif n == 1 and m != 1:
-            x = jnp.sum(x, axis=a, keepdims=True)
+            x = _total(x, a)
     return jnp.tensordot(x, other, axes=(tuple(dims_self), tuple(dims_other)))
+
+
+def _total(x: Expr, axis: int) -> Expr:
+    if x.dtype == bool:
+        return jnp.any(x, axis=axis, keepdims=True)
+    return jnp.sum(x, axis=axis, keepdims=True, **({"dtype": written(x.dtype)} if is_integer(x.dtype) else {}))
 
 
 @lowers("aten.bilinear.default")

@@ -183,7 +183,7 @@ def rsqrt(x: Expr) -> Expr:
 
 @lowers("aten.reciprocal.default")
 def reciprocal(x: Expr) -> Expr:
-    return 1 / x
+    return 1 / inexact(x)
 
 
 @lowers("aten.sign.default", "aten.sgn.default")
@@ -272,7 +272,8 @@ for _name in ("log_ndtr", "ndtr", "ndtri"):
 
 def scaled(x: Expr, factor: Any, *operands: Expr) -> Expr:
     """factor * x, in the dtype of an op on operands: x's own may be too narrow for it."""
-    if isinstance(factor, (bool, int, float)) and factor == 1:
+    known = isinstance(factor, (bool, int, float))
+    if known and (factor == 1 or factor and result_type(*operands).kind == "b"):
         return x
     return factor * (cast(x, result_type(*operands)) if is_array(x) else x)
 

@@ -39,7 +39,9 @@ def cumulative_min(x: Shaped[Array, "..."], axis: int) -> tuple[Array, Int[Array
 
 def top_k(x: Shaped[Array, "..."], k: int, axis: int = -1) -> tuple[Array, Int[Array, "..."]]:
     """The k largest values and their places. A NaN of either sign is the largest, where lax.top_k looks at its sign."""
-    values, places = lax.top_k(jnp.where(jnp.isnan(x), jnp.nan, x), k, axis=axis)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        x = jnp.where(jnp.isnan(x), jnp.nan, x)
+    values, places = lax.top_k(x, k, axis=axis)
     return values, places.astype(int)
 
 

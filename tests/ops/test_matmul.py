@@ -141,6 +141,8 @@ def test_integers_and_bools():
     check(lambda x, a, b: torch.addmm(x, a, b, beta=0.6, alpha=2.5), x, a, b, op="aten.addmm.default")
     mask = x > 1
     check(torch.kron, mask, ~mask, op="aten.kron.default")
+    check(torch.kron, mask, torch.tensor(0.5), op="aten.kron.default")
+    check(torch.kron, x.byte(), torch.tensor(-3, dtype=torch.int32), op="aten.kron.default")
     for beta in (0, 1):
         for alpha in (0, 1):
             function = lambda x, a, b, beta=beta, alpha=alpha: torch.addr(x, a, b, beta=beta, alpha=alpha)
@@ -149,4 +151,5 @@ def test_integers_and_bools():
 
 def test_tensordot_stretches_axes_of_length_one():
     x, y = torch.randn(3, 1, 4), torch.randn(2, 4, 5)
-    check(lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])), x, y, op="aten.tensordot.default")
+    for a, b in ((x, y), ((x * 9).int().byte(), (y * 9).int().byte())):
+        check(lambda x, y: torch.tensordot(x, y, ([1, 2], [0, 1])), a, b, op="aten.tensordot.default")

@@ -165,6 +165,7 @@ def test_alpha_and_scalar_overloads():
         [
             ("aten.add.Tensor", lambda x, y: torch.add(x, y, alpha=2), [x, y]),
             ("aten.add.Tensor", lambda x, y: torch.add(x, y, alpha=2), [i, i]),
+            ("aten.add.Tensor", lambda x, y: torch.add(x, y, alpha=2), [i > 0, i < 1]),
             ("aten.sub.Tensor", lambda x, y: torch.sub(x, y, alpha=0.5), [x, y]),
             ("aten.rsub.Tensor", lambda x, y: torch.rsub(x, y, alpha=0.5), [x, y]),
             ("aten.rsub.Scalar", lambda x: aten.rsub.Scalar(x, 3, 2), [i]),

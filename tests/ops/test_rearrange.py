@@ -62,6 +62,7 @@ def test_diagonals_and_triangles():
             ("aten.diagonal_scatter.default", torch.diagonal_scatter, [SQUARE[0], X[0, 0]]),
             ("aten.diagonal_scatter.default", lambda x, y: x.diagonal_scatter(y, 1, -2, -1), [SQUARE, X[:, 0, :3]]),
             ("aten.trace.default", torch.trace, [X[0]]),
+            ("aten.trace.default", torch.trace, [(X[0] * 99).int().byte()]),
             ("aten.tril.default", torch.tril, [X]),
             ("aten.tril.default", lambda x: torch.tril(x, -1), [X]),
             ("aten.triu.default", lambda x: torch.triu(x, diagonal=1), [X > 0]),

@@ -1,5 +1,6 @@
 """Order: ties keep theirs, NaN counts as the largest."""
 
+import jax
 import pytest
 import torch
 from torch.nn import functional as F
@@ -41,6 +42,8 @@ def test_topk():
             ("aten.kthvalue.default", lambda x: torch.kthvalue(x, 3, 1, True), [X]),
         ]
     )
+    with jax.enable_x64(True):
+        check_table([("aten.topk.default", lambda x: torch.topk(x, 3)[0], [x]) for x in (INTS, TIES, TIES.double())])
 
 
 def test_search():
