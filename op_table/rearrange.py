@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from op_table.axes import given, positive
-from op_table.dtypes import is_integer
+from op_table.dtypes import INT, is_integer
 from op_table.expr import Expr, Value, jax, jnp, prelude
 from op_table.prelude import patches
 from op_table.registry import lowers
@@ -84,7 +84,7 @@ def diagonal_scatter(x: Value, src: Expr, offset: int = 0, dim1: int = 0, dim2: 
 
 @lowers("aten.trace.default")
 def trace(x: Value) -> Expr:
-    return jnp.trace(x, dtype=int) if is_integer(x.dtype) or x.dtype == bool else jnp.trace(x)
+    return jnp.trace(x, dtype=INT) if is_integer(x.dtype) or x.dtype == bool else jnp.trace(x)
 
 
 @lowers("aten.tril.default")

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import torch
 
-from op_table.expr import Size, Value, evaluate
+from op_table.expr import Expr, Size, Value, evaluate
 from translator import arrays
 from translator.lower import Sizes, lower_node, operand_value
+from translator.source import Printer
 
 # float32 results of one op differ by rounding alone; a few ops sum over hundreds of terms.
 TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2, "complex64": 2e-5}
@@ -42,6 +43,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
     steps: list[tuple[str, Callable]] = []
     ops = []
     returned = None
+    printer = Printer(lambda value: value.name, lambda function: function.__name__)
     for node in program.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
@@ -58,6 +60,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
             continue  # an assertion on what is known while exporting
         elif node.op == "call_function":
             result = lower_node(node, env.__getitem__, sizes)
+            jax.tree.map(printer.text, result, is_leaf=lambda part: isinstance(part, Expr))
             ops.append(str(node.target))
             steps.append((node.name, lambda known, result=result: evaluate(result, known)))
             env[node] = operand_value(node, sizes)
