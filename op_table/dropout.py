@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from op_table.dtypes import written
 from op_table.expr import Expr, RandomKey, Value, jnp, prelude
 from op_table.prelude import random as drawing
 from op_table.registry import lowers
@@ -31,5 +34,5 @@ def feature_alpha_dropout(input: Expr, p: float, train: bool) -> Expr:
 def native_dropout(input: Value, p: float, train: bool | None) -> tuple[Expr, Expr]:
     """Both the result and the mask: elements of the input that are zero are not told from those that were dropped."""
     if train is False or p == 0:
-        return input, jnp.ones_like(input, dtype=bool)
+        return input, jnp.ones_like(input, dtype=written(np.dtype(bool)))
     return prelude(drawing.dropout_with_mask)(input, p, RandomKey())

@@ -744,3 +744,15 @@ def test_a_reshape_is_a_view_where_it_is_one_as_it_runs():
     assert (np.asarray(found[0]) == 5).any() and translation.verify(random=1).ok
     with pytest.raises(translator.CaptureError, match="whether it is a copy"):
         translator.translate(WritesToAReshape(True).eval(), (x,), dynamic_shapes=None)
+
+
+def test_a_write_to_a_part_of_unfold_is_refused():
+    class Parts(nn.Module):
+        def forward(self, x):
+            x = x * 2
+            part = x.unfold(-1, 2, 2).split(1, 1)[0]
+            part[:] *= x[:, :2]
+            return x
+
+    with pytest.raises(translator.CaptureError, match="unfold"):
+        translator.translate(Parts(), (torch.randn(1, 3),))

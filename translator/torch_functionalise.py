@@ -114,11 +114,17 @@ def _shown_by(node: Node, name: str) -> bool:
     while node.args and isinstance(node.args[0], Node):
         if name in (packet(node), packet(node.args[0]) if node.target is operator.getitem else ""):
             return True
-        own, source = memory_of(node.meta.get("val")), memory_of(node.args[0].meta.get("val"))
+        own, source = _memory(node), _memory(node.args[0])
         if own is None or own != source:
             return False
         node = node.args[0]
     return False
+
+
+def _memory(node: Node) -> int | None:
+    """The memory of a node's result, or of the first of the parts that it is cut into."""
+    value = node.meta.get("val")
+    return memory_of(value[0] if isinstance(value, (list, tuple)) and value else value)
 
 
 def _repeats_elements(node: Node) -> bool:
