@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from op_table.dtypes import INT
 from op_table.expr import Expr, jnp, prelude
 from op_table.prelude import embedding as real
 from op_table.registry import lowers
@@ -44,8 +45,8 @@ def embedding_bag(
     bag_of_index = prelude(real.bag_of_index)(offsets, count, bag_count)
     if MODES[mode] == "sum":
         fast = weight.dtype.name in ("float32", "float16") and "padding_idx" not in bagging
-        bag_of_index = jnp.zeros(0, int) if fast else bag_of_index
-        return bags, bag_of_index, jnp.zeros(offset_count, int), jnp.zeros(bag_count, int)
+        bag_of_index = jnp.zeros(0, INT) if fast else bag_of_index
+        return bags, bag_of_index, jnp.zeros(offset_count, INT), jnp.zeros(bag_count, INT)
     sizes = prelude(real.embedding_bag_sizes)(indices, offsets, **bagging)
     best = prelude(real.embedding_bag_argmax)(weight, indices, offsets, **bagging) if MODES[mode] == "max" else sizes
     return bags, bag_of_index, jnp.append(sizes, 0) if include_last_offset else sizes, best

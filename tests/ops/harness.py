@@ -10,13 +10,18 @@ import jax
 import numpy as np
 import torch
 
-from op_table.expr import Expr, Size, Value, evaluate
+from op_table.expr import Expr, RandomKey, Size, Value, evaluate
 from translator import arrays
 from translator.lower import Sizes, lower_node, operand_value
 from translator.source import Printer
 
 # float32 results of one op differ by rounding alone; a few ops sum over hundreds of terms.
 TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2, "complex64": 2e-5}
+
+
+class _Printer(Printer):
+    def _literal(self, part: Any) -> tuple[str, int]:
+        return ("key", 10) if isinstance(part, RandomKey) else super()._literal(part)
 
 
 class _Wrapped(torch.nn.Module):
@@ -43,7 +48,7 @@ def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -
     steps: list[tuple[str, Callable]] = []
     ops = []
     returned = None
-    printer = Printer(lambda value: value.name, lambda function: function.__name__)
+    printer = _Printer(lambda value: value.name, lambda function: function.__name__)
     for node in program.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
