@@ -72,7 +72,7 @@ golden: venv ## Write the emitted files that tests/golden keeps anew, to be revi
 	GOLDEN=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_zoo.py -k as_reviewed
 
 zoo: venv ## Every model of the zoo as make test checks it, the deepest ones whole, and its file with pyright.
-	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py
+	ZOO=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/test_zoo.py tests/test_scan_layers.py
 
 training: venv ## Every model of the zoo that is to train, in training mode: gradients and ten steps against torch.
 	TRAINING=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rP tests/test_zoo_training.py

@@ -52,7 +52,7 @@ class Of(nn.Module):
 def test_it_agrees_with_torch(name):
     function, x = CASES[name]
     translation = translator.translate(Of(function).eval(), (x,))
-    verification = translation.verify()
+    verification = translation.verify(sizes=1)  # each length is compiled op by op
     assert verification.ok, str(verification)
     assert "Not for jax.jit" in translation.source and "filter_jit" not in translation.source.split('"""')[1]
 

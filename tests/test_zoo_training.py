@@ -24,7 +24,7 @@ IMAGES = 4
 VISION = ("resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "googlenet", "vit_b_16", "swin_t")
 OTHERS = ("bert", "gpt2", "llama", "t5", "clip", "vit", "unet2d_condition", "torch_lstm", "torch_gru")
 MODELS = (*VISION, *OTHERS, "wav2vec2_masked")
-FEW = ("bert", "gpt2", "t5", "torch_lstm", "wav2vec2_masked")
+FEW = ("bert", "t5", "torch_lstm", "wav2vec2_masked")
 
 
 def wav2vec2_masked() -> Case:

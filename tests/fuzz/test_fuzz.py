@@ -8,7 +8,7 @@ from tests.fuzz.strategies import programs
 
 
 @settings(
-    max_examples=100,
+    max_examples=80,
     derandomize=True,
     database=None,
     deadline=None,

@@ -11,7 +11,7 @@ from tests.opinfo.check import check
 from tests.opinfo.outcome import CAPTURE, OK, WRONG, Outcome
 
 # One entry in so many is run in each dtype, with a few of its samples.
-EVERY = {"float32": 9, "float64": 60}
+EVERY = {"float32": 12, "float64": 60}
 ELSE = 36
 SAMPLES = 3
 

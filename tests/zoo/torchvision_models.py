@@ -63,8 +63,8 @@ def shallow_efficientnet_b0() -> nn.Module:
 
 def shallow_convnext_tiny() -> nn.Module:
     convnext = torchvision().models.convnext
-    widths = (96, 192, 384, 768, None)
-    blocks = [convnext.CNBlockConfig(*pair, 2) for pair in itertools.pairwise(widths)]
+    widths, counts = (96, 192, 384, 768, None), (1, 1, 2, 1)
+    blocks = [convnext.CNBlockConfig(*pair, n) for pair, n in zip(itertools.pairwise(widths), counts, strict=True)]
     return convnext.ConvNeXt(blocks, stochastic_depth_prob=0.1, num_classes=CLASSES)
 
 
