@@ -742,6 +742,9 @@ def test_a_reshape_is_a_view_where_it_is_one_as_it_runs():
     for ours, theirs in zip(found, module(x), strict=True):
         np.testing.assert_allclose(ours, theirs.detach(), atol=1e-6)
     assert (np.asarray(found[0]) == 5).any() and translation.verify(random=1).ok
+    before = {name: tensor.clone() for name, tensor in module.train().state_dict().items()}
+    assert translator.translate(module, (x,), dynamic_shapes=None).verify(random=1).ok
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     with pytest.raises(translator.CaptureError, match="whether it is a copy"):
         translator.translate(WritesToAReshape(True).eval(), (x,), dynamic_shapes=None)
 

@@ -27,23 +27,25 @@ def record(program: ExportedProgram) -> None:
     """
     if program.example_inputs is None or not _matters(program.graph):
         return
-    args, kwargs = program.example_inputs
-    given = iter(pytree.tree_leaves((args, kwargs)))
-    known: dict[Any, Any] = {**program.constants, **program.state_dict}
-    written = {memory_of(node.args[0].meta.get("val")) for node in _writes(program.graph)}
-    feeds = []
-    for node, spec in zip(program.graph.find_nodes(op="placeholder"), program.graph_signature.input_specs, strict=True):
-        value = next(given) if spec.kind is InputKind.USER_INPUT else known.get(spec.target)
-        outside = memory_of(node.meta.get("val")) in written or not shares_memory(program.graph)
-        feeds.append(_twin(value) if outside and isinstance(value, torch.Tensor) else value)
     recorder = _Recorder(program.graph_module, garbage_collect_values=True)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            recorder.run(*feeds)
+            recorder.run(*_feeds(program))
     except Exception:  # on the meta device, say: what was traced has to do
         return
     for node, copied in recorder.copied.items():
         node.meta[COPIED] = copied
+
+
+def _feeds(program: ExportedProgram) -> Iterator[Any]:
+    """What the placeholders are given: of what the program may write to, copies."""
+    given = iter(pytree.tree_leaves(program.example_inputs))
+    known: dict[Any, Any] = {**program.constants, **program.state_dict}
+    written = {memory_of(node.args[0].meta.get("val")) for node in _writes(program.graph)}
+    for node, spec in zip(program.graph.find_nodes(op="placeholder"), program.graph_signature.input_specs, strict=True):
+        value = next(given, None) if spec.kind is InputKind.USER_INPUT else known.get(spec.target)
+        read_only = spec.kind is InputKind.PARAMETER and memory_of(node.meta.get("val")) not in written
+        yield _twin(value) if isinstance(value, torch.Tensor) and not read_only else value
 
 
 def _writes(graph: Graph) -> Iterator[Node]:
