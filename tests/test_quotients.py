@@ -38,6 +38,13 @@ ROUNDED = {
     "scaled before": lambda x, s: torch.stack([(x * n / n * 8 + 0.5).floor() for n in (3, 41)]),
     "compared": lambda x, s: torch.stack([x * n / n >= x for n in (3, 41)]),
     "a channel's share": lambda x, s: torch.arange(256.0) / 255 > 0.2,
+    "by a root": lambda x, s: (x / (s * s)[:, None].expand(-1, 7).contiguous().sqrt()).floor(),
+    "by a norm": lambda x, s: (s * 3 / torch.stack([s, 0 * s]).norm(dim=0)).floor(),
+    "by a power": lambda x, s: (s[:200] ** 3 * 3 / torch.pow(s[:200], 3.0)).floor(),
+    "by what is expanded": lambda x, s: (x / s[:, None].expand(-1, 7)).floor(),
+    "by what is repeated": lambda x, s: (x / s[:, None].repeat(1, 7)).floor(),
+    "twice": lambda x, s: (s * s * 3 / s / s.flip(0).flip(0)).floor(),
+    "by a constant array": lambda x, s: (s * 41 / torch.full_like(s, 41.0)).floor(),
     "one axis more": lambda x, s: (x[:7] / x[0]).int(),
 }
 

@@ -1,7 +1,8 @@
 """Quotients on which something is decided: they are rounded to whole numbers, or compared.
 
-XLA multiplies by the reciprocal of what broadcasts, constants among it. 41 * (1 / 41) is less than 1: a quotient that is
-whole may then be rounded to the number below it.
+XLA multiplies by the reciprocal of what broadcasts, constants among it, and by the reciprocal root or power instead of dividing by a
+root or power; of two divisions it makes one. 41 * (1 / 41) is less than 1: a quotient that is whole may then be rounded to the
+number below it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ _MOVES = {
 }  # fmt: skip
 
 
+_BROADCASTS = {
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "repeat",
+    "tile",
+    "full",
+    "full_like",
+    "new_full",
+    "scalar_tensor",
+}
+_DIVIDED = {"reciprocal", *_DIVISIONS}
+_REWRITTEN = {"sqrt", "rsqrt", "exp", "exp2", "pow", "norm", "linalg_vector_norm", "std", *_DIVIDED, *_BROADCASTS}
+
+
 def exact_divide(x: torch.Tensor, y: torch.Tensor | float) -> torch.Tensor:
     """x / y, lowered to a division that XLA leaves one."""
     return x / y
@@ -46,7 +62,7 @@ def keep_exact(graph: Graph) -> None:
         if packet(node) not in _DIVISIONS or not isinstance(whole, torch.Tensor) or not whole.is_floating_point():
             continue
         x, y, mode = node.args[0], argument(node, 1, "other"), node.kwargs.get("rounding_mode")
-        if mode == "floor" or not _by_reciprocals(y, whole) or mode is None and not _decided(node):
+        if mode == "floor" or not _rewritten(x, y, whole) or mode is None and not _decided(node):
             continue
         if mode is None:
             node.target, node.args, node.kwargs = exact_divide, (x, y), {}
@@ -57,12 +73,22 @@ def keep_exact(graph: Graph) -> None:
         node.target, node.args, node.kwargs = torch.ops.aten.trunc.default, (quotient,), {}
 
 
-def _by_reciprocals(y: Any, quotient: torch.Tensor) -> bool:
-    """Whether XLA multiplies instead, and not by a power of two, of which the reciprocal is exact."""
+def _rewritten(x: Any, y: Any, quotient: torch.Tensor) -> bool:
+    """Whether XLA computes something else than this division. It may divide by powers of two, of which the reciprocal is exact."""
+    if packet(_origin(x)) in _DIVIDED if isinstance(x, Node) else False:
+        return True
     if not isinstance(y, Node):
         return math.frexp(y)[0] not in (0.5, -0.5)
     value = y.meta.get("val")
-    return not isinstance(value, torch.Tensor) or not same_shape(value.shape, quotient.shape)
+    same = isinstance(value, torch.Tensor) and same_shape(value.shape, quotient.shape)
+    return not same or packet(_origin(y)) in _REWRITTEN
+
+
+def _origin(node: Node) -> Node:
+    """What made the values that a node has moved."""
+    while packet(node) in _MOVES - _BROADCASTS and isinstance(node.args[0], Node):
+        node = node.args[0]
+    return node
 
 
 def _decided(quotient: Node) -> bool:

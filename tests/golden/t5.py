@@ -42,11 +42,13 @@ def batched(layer: Callable[[Array], Array], event_ndim: int = 1) -> Callable[[A
 def exact_divide(x: Shaped[Array, "..."], y: Shaped[Array, "..."] | float) -> Shaped[Array, "..."]:
     """x / y, where the quotient is then rounded to a whole number, or compared.
 
-    XLA multiplies by the reciprocal of what broadcasts, constants too, and 41 * (1 / 41) is less than 1.
+    XLA multiplies by the reciprocal of a constant, a root or what broadcasts, and 41 * (1 / 41) is less than 1.
     """
     shape = jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))
-    y = jnp.broadcast_to(jnp.asarray(y, jnp.result_type(x, y, 1.0)), shape or (1,))
-    return (x / lax.optimization_barrier(y)).reshape(shape)
+    dtype = jnp.result_type(x, y, 1.0)
+    x, y = (jnp.broadcast_to(jnp.asarray(part, dtype), shape or (1,)) for part in (x, y))
+    x, y = lax.optimization_barrier((x, y))
+    return (x / y).reshape(shape)
 
 
 def scaled_dot_product_attention(
