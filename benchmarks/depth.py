@@ -1,6 +1,6 @@
 """What depth costs: translating, and compiling with and without `scan_layers`.
 
-    python -m benchmarks.depth [--layers N ...] [--rounds N]
+    python -m benchmarks.depth [--layers N ...] [--rounds N] [--threads N]
 
 BERT, narrow, so that what is measured is the number of its layers. All depths take turns; a depth's time is divided by that of the
 shallowest one in the same round.
@@ -8,10 +8,6 @@ shallowest one in the same round.
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import equinox as eqx
@@ -23,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 import translator
+from benchmarks.console import begin
 from benchmarks.jax_contenders import jax_arguments
 from benchmarks.spread import Spread, ratios
 from benchmarks.timing import timed
@@ -30,19 +27,18 @@ from tests.zoo.text import tokens
 from translator.translation import Translation
 
 VOCABULARY = 200
-WIDTH = 120  # where there is no terminal to ask
+WIDTH = 160  # where there is no terminal to ask
 WHAT = ("torch.export", "translating", "compiling", "scanned, translating", "scanned, compiling")
 
 
 def main(
     layers: Annotated[list[int] | None, typer.Option(help="The depths.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How many times of each are taken.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="How many threads compute.")] = 1,
 ) -> None:
     """Time BERT of several depths."""
     depths = layers or [2, 12, 24, 48, 96]
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(f"{platform.platform()}, {os.cpu_count()} cores")
-    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax")))
+    console = begin(threads, width=WIDTH)
     measured(depths[0])  # imports what is imported late
     turns = [depth for _ in range(rounds) for depth in depths]
     taken: dict[int, list[list[float]]] = {depth: [] for depth in depths}

@@ -8,28 +8,22 @@ is divided by that of the emitted file in the same round.
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import jax_contenders, suites
+from benchmarks.console import begin
 from benchmarks.contenders import MEASURES
 from benchmarks.spread import Spread, ratios
 from benchmarks.translating import translated
 
 MODELS = ("mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "efficientnet_lite0")
 BOUND = 1e-4  # between the outputs, as a share of their scale
-WIDTH = 120  # where there is no terminal to ask
 
 
 def main(
@@ -38,11 +32,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="How many threads compute.")] = 1,
 ) -> None:
     """Compare emitted files with themselves on eqx.nn.Conv2d."""
-    torch.set_num_threads(threads)
-    os.environ["PJRT_NPROC"] = str(threads)  # read once JAX begins to compute
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(f"{platform.platform()}, {os.cpu_count()} cores; {threads} thread{'s' * (threads > 1)}")
-    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "equinox")))
+    console = begin(threads, ("torch", "jax", "equinox"))
     table = Table("", *(f"{measure}, {what}" for measure in MEASURES for what in ("ms", "eqx.nn.Conv2d / emitted")))
     for name in model or MODELS:
         table.add_row(name, *row(name, rounds))

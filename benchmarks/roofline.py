@@ -9,12 +9,8 @@ products too small or too narrow for that rate. JAX's rate is XLA's, so what is 
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,18 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 import translator
 from benchmarks import jax_contenders, torch_contenders
+from benchmarks.console import begin
 from benchmarks.suites import MODELS, SUITES
 from benchmarks.timing import timed
 from tests.zoo.case import Case
 
 SIDE = 1024  # of the square matrices whose product is the yardstick
-WIDTH = 120  # where there is no terminal to ask
 
 
 def main(
@@ -44,11 +39,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="How many threads compute, in torch as in JAX.")] = 1,
 ) -> None:
     """Compare forwards with the time of their matrix products at the full rate."""
-    torch.set_num_threads(threads)
-    os.environ["PJRT_NPROC"] = str(threads)  # read once JAX begins to compute
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(f"{platform.platform()}, {os.cpu_count()} cores; {threads} thread{'s' * (threads > 1)}")
-    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax")))
+    console = begin(threads)
     columns = ("GFLOP", "torch, GFLOP/s", "of its product's", "Equinox, GFLOP/s", "of its product's", "time of torch's")
     table = Table("", *columns)
     for name in model or SUITES[suite]:

@@ -11,12 +11,9 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.metadata import version
 from typing import Annotated, NamedTuple
 
 import equinox as eqx
@@ -33,6 +30,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 import translator
+from benchmarks.console import begin
 from benchmarks.timing import timed
 from tests.zoo.text import tokens
 from tests.zoo.torchvision_models import fresh
@@ -44,7 +42,6 @@ CLASSES = 10
 RATE = 1e-4
 DECAY = 0.01
 WARM_UP = 3  # steps of each before the rounds: torch.compile compiles in two, the second once the optimizer has a state
-WIDTH = 120  # where there is no terminal to ask
 
 Step = Callable[[], float]
 """Makes one training step, waits for its end, and returns the loss."""
@@ -78,13 +75,9 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="How many threads compute, in torch as in JAX.")] = 1,
 ) -> None:
     """Time training steps of torch, of torch.compile and of the translation into Equinox."""
-    torch.set_num_threads(threads)
-    os.environ["PJRT_NPROC"] = str(threads)  # read once JAX begins to compute
+    console = begin(threads, ("torch", "jax", "equinox"))
     torch.compiler.config.force_disable_caches = True  # every run compiles
     torch._logging.set_logs(dynamo=logging.ERROR)
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(f"{platform.platform()}, {os.cpu_count()} cores; {threads} thread{'s' * (threads > 1)}")
-    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "equinox")))
     for case in cases():
         console.print(measured(case, rounds, console))
 

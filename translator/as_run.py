@@ -41,21 +41,23 @@ def _feeds(program: ExportedProgram) -> Iterator[Any]:
     """What the placeholders are given: of what the program may write to, copies."""
     given = iter(pytree.tree_leaves(program.example_inputs))
     known: dict[Any, Any] = {**program.constants, **program.state_dict}
-    written = {memory_of(node.args[0].meta.get("val")) for node in _writes(program.graph)}
+    written = _written(program.graph)
     for node, spec in zip(program.graph.find_nodes(op="placeholder"), program.graph_signature.input_specs, strict=True):
         value = next(given, None) if spec.kind is InputKind.USER_INPUT else known.get(spec.target)
         read_only = spec.kind is InputKind.PARAMETER and memory_of(node.meta.get("val")) not in written
         yield _twin(value) if isinstance(value, torch.Tensor) and not read_only else value
 
 
-def _writes(graph: Graph) -> Iterator[Node]:
-    written = (node for node in graph.nodes if mutates(node) and not updates_statistics(node))
-    return (node for node in written if node.args and isinstance(node.args[0], Node))
+def _written(graph: Graph) -> set[int | None]:
+    """The memory of what is written to, running statistics aside."""
+    writes = (node for node in graph.nodes if mutates(node) and not updates_statistics(node))
+    targets = (node.args[0] for node in writes if node.args)
+    return {memory_of(target.meta.get("val")) for target in targets if isinstance(target, Node)}
 
 
 def _matters(graph: Graph) -> bool:
     """Whether what is written to may have been reshaped before, or be so afterwards."""
-    written = {memory_of(node.args[0].meta.get("val")) for node in _writes(graph)}
+    written = _written(graph)
     either = [node for node in graph.nodes if packet(node) in VIEW_OR_COPY]
     if not written or not either or not shares_memory(graph):
         return bool(written and either)

@@ -34,7 +34,6 @@ _MOVES = {
     "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "where",
 }  # fmt: skip
 
-
 _BROADCASTS = {
     "expand",
     "expand_as",
@@ -75,7 +74,7 @@ def keep_exact(graph: Graph) -> None:
 
 def _rewritten(x: Any, y: Any, quotient: torch.Tensor) -> bool:
     """Whether XLA computes something else than this division. It may divide by powers of two, of which the reciprocal is exact."""
-    if packet(_origin(x)) in _DIVIDED if isinstance(x, Node) else False:
+    if isinstance(x, Node) and packet(_origin(x)) in _DIVIDED:
         return True
     if not isinstance(y, Node):
         return math.frexp(y)[0] not in (0.5, -0.5)

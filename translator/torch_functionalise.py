@@ -79,11 +79,9 @@ def _require_apart(graph: Graph) -> None:
 
 def _require_as_run(graph: Graph) -> None:
     """Raise CaptureError where torch.export takes a view for a copy, or a copy for a view (see as_run.py)."""
-    for node in graph.nodes if shares_memory(graph) else ():
-        traced = (
-            memory_of(node.meta.get("val")) != memory_of(node.args[0].meta.get("val")) if COPIED in node.meta else None
-        )
-        if traced is not None and traced is not node.meta[COPIED]:
+    noted = [node for node in graph.nodes if COPIED in node.meta] if shares_memory(graph) else []
+    for node in noted:
+        if (_memory(node) != _memory(node.args[0])) is not node.meta[COPIED]:
             raise CaptureError(
                 f"forward writes to what {node.target} may have given, of which torch.export does not know whether it is a copy: "
                 "copy it with .clone() before"

@@ -8,19 +8,14 @@ alike, and each time is divided by that of the emitted form in the same round.
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.console import begin
 from benchmarks.lowerings import attention, convolutions, layers, pools, rearranging
 from benchmarks.lowerings.timing import Case, Times, measured
 
@@ -34,11 +29,7 @@ def main(
     only: Annotated[str, typer.Option(help="A regular expression: the forms to compare with the emitted one.")] = "",
 ) -> None:
     """Time equal forms of ops on the CPU, forward and with gradients."""
-    torch.set_num_threads(threads)
-    os.environ["PJRT_NPROC"] = str(threads)  # read once JAX begins to compute
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    console.print(f"{platform.platform()}, {os.cpu_count()} cores; {threads} thread{'s' * (threads > 1)}")
-    console.print(", ".join(f"{name} {version(name)}" for name in ("torch", "jax")))
+    console = begin(threads, width=WIDTH)
     for module in (convolutions, attention, layers, pools, rearranging):
         for one in module.cases():
             if re.search(case, f"{one.name} {one.size}"):
