@@ -759,3 +759,28 @@ def test_a_write_to_a_part_of_unfold_is_refused():
 
     with pytest.raises(translator.CaptureError, match="unfold"):
         translator.translate(Parts(), (torch.randn(1, 3),))
+
+
+@pytest.mark.parametrize("lengths", ["auto", None])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda w, y: w.slice_scatter(y[..., :1], -1, 0, 1),
+        lambda w, y: w.select_scatter(y[..., 0], -1, 0),
+        lambda w, y: torch.diagonal_scatter(w, torch.diagonal(y, 0, -2, -1), 0, -2, -1),
+    ],
+)
+def test_a_write_to_a_copy_of_overlapping_windows_is_refused(write, lengths):
+    x = torch.randn(3, 5)
+    windows = Module(lambda x: write(x.unfold(-1, 2, 1), (x * 2).unfold(-1, 2, 1)))
+    with pytest.raises(translator.CaptureError, match="overlapping windows"):
+        translator.translate(windows, (x,), dynamic_shapes=lengths)
+    apart = [
+        lambda x: write(x.unfold(-1, 2, 2), (x * 2).unfold(-1, 2, 2)),
+        lambda x: write(x.unfold(-1, 2, 1).clone(), (x * 2).unfold(-1, 2, 1)),
+        lambda x: write(x.unsqueeze(-1).expand(-1, -1, 2), (x * 2).unfold(-1, 2, 2)[:, :1].expand(-1, 5, 2)),
+        lambda x: write(x.mT, x.mT * 2),
+    ]
+    for function in apart:
+        translation = translator.translate(Module(function), (x,), dynamic_shapes=lengths)
+        np.testing.assert_allclose(translation.model(jnp.asarray(x.numpy())), function(x), rtol=1e-6)
