@@ -25,7 +25,7 @@ _BY_FUNCTION = {
     "arange": "positions", "exp": "exponential", "pad": "padded", "argmax": "index", "max": "largest", "min": "smallest",
     "scaled_dot_product_attention": "attended", "sigmoid": "gate", "tanh": "squashed", "cumsum": "running_sum",
     "zeros": "zeros", "ones": "ones", "full": "filled", "array": "constant", "take_along_axis": "taken", "tril": "triangle",
-    "cos": "cosine", "sin": "sine", "split": "parts", "abs": "magnitude", "sqrt": "root", "clip": "clipped", "round": "rounded",
+    "cos": "cosine", "sin": "sine", "log": "logarithm", "split": "parts", "abs": "magnitude", "sqrt": "root", "clip": "clipped", "round": "rounded",
 }  # fmt: skip
 # What recurrent networks call the state that they are given, and return after the output.
 _STATES = {"lstm": ("h", "c"), "gru": ("h",), "rnn_tanh": ("h",), "rnn_relu": ("h",)}
@@ -80,7 +80,7 @@ class Namer:
                 self._hint_carried(line.lines)
 
     def _measure(self, lines: list[Line]) -> None:
-        """When each value is read last. What a loop reads from outside is needed until its end."""
+        """When each value is read last. What a loop or a choice reads from outside is needed until its end."""
         for line in lines:
             self.clock += 1
             if isinstance(line, (Def, Return)):
@@ -92,7 +92,11 @@ class Namer:
             elif isinstance(line, (For, If)):
                 self._measure(line.lines)
                 self.clock += 1
-                for value in (*reads(line), *(line.items if isinstance(line, For) else ())):
+                made = {value.name for inner in line.lines for value in writes(inner)}
+                kept = [value for value in reads(line) if value.name not in made]
+                if isinstance(line, For):
+                    kept += [*line.items, *(value for _, value in (*line.carried, *line.collected))]
+                for value in kept:
                     self.last[value.name] = max(self.clock, self.last.get(value.name, 0))
             else:
                 for value in reads(line):

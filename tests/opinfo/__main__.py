@@ -16,7 +16,7 @@ from tests.opinfo import entries, known, modules, table
 from tests.opinfo.work import run
 
 # A process is replaced after so many entries: what XLA compiled stays in its memory.
-ENTRIES_PER_PROCESS = 40
+ENTRIES_PER_PROCESS = 100
 
 ALL = ",".join((*entries.DTYPES, *modules.MODES))
 
