@@ -7,6 +7,7 @@ import traceback
 import warnings
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import torch
 
@@ -50,8 +51,10 @@ def check(program: Program) -> Verdict:
             translation = translator.translate(program.module(), program.arguments(), dynamic_shapes=None)
             source = translation.source
             arrays = [to_array(tensor) for tensor in program.arguments()]
-            run = jax.jit(lambda *arrays: translation.model(*arrays), compiler_options=COMPILING)
-            found = jax.tree.leaves(run(*arrays))
+            # The model's arrays are arguments, as they are to eqx.filter_jit: XLA folds constants by other arithmetic.
+            leaves, static = eqx.partition(translation.model, eqx.is_array)
+            run = jax.jit(lambda leaves, *arrays: eqx.combine(leaves, static)(*arrays), compiler_options=COMPILING)
+            found = jax.tree.leaves(run(leaves, *arrays))
     except (UnsupportedOps, CaptureError) as error:
         return Verdict(REFUSED, reason(error))
     except TranslationError as error:

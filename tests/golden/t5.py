@@ -134,12 +134,12 @@ class T5EncoderAttention(eqx.Module):
             relative_position = context_position - context_position[:, None]
             relative_position_2 = jnp.abs(relative_position)
             is_small = relative_position_2 < 8
-            relative_position_if_large = jnp.log(relative_position_2.astype(jnp.float32) / 8)
-            relative_position_if_large_2 = (
-                exact_divide(relative_position_if_large, 2.772588722239781) * 8
-            ).astype(int) + 8
-            relative_position_if_large_3 = jnp.minimum(relative_position_if_large_2, 15)
-            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large_3)
+            logarithm = jnp.log(relative_position_2.astype(jnp.float32) / 8)
+            relative_position_if_large = (exact_divide(logarithm, 2.772588722239781) * 8).astype(
+                int
+            ) + 8
+            relative_position_if_large = jnp.minimum(relative_position_if_large, 15)
+            chosen = jnp.where(is_small, relative_position_2, relative_position_if_large)
             relative_buckets = (relative_position > 0).astype(int) * 16 + chosen
             position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
                 2, 0, 1
@@ -314,12 +314,12 @@ class T5DecoderSelfAttention(eqx.Module):
             context_position = jnp.arange(seq_2)
             relative_position = -jnp.minimum(context_position - context_position[:, None], 0)
             is_small = relative_position < 16
-            x = jnp.log(relative_position.astype(jnp.float32) / 16)
-            relative_buckets = (exact_divide(x, 2.0794415416798357) * 16).astype(int)
-            relative_buckets_2 = jnp.where(
+            logarithm = jnp.log(relative_position.astype(jnp.float32) / 16)
+            relative_buckets = (exact_divide(logarithm, 2.0794415416798357) * 16).astype(int)
+            relative_buckets = jnp.where(
                 is_small, relative_position, jnp.minimum(relative_buckets + 16, 31)
             )
-            position_bias = batched(self.relative_attention_bias, 0)(relative_buckets_2).transpose(
+            position_bias = batched(self.relative_attention_bias, 0)(relative_buckets).transpose(
                 2, 0, 1
             )
         elif position_bias is None:
