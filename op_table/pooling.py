@@ -6,7 +6,7 @@ from typing import Any
 
 from op_table.convolution import per_axis, short
 from op_table.dtypes import in_float32, is_float
-from op_table.expr import Attribute, Expr, eqx, jax, jnp, prelude, static
+from op_table.expr import Attribute, Expr, Value, eqx, jax, jnp, prelude, static
 from op_table.prelude import pooling as real
 from op_table.prelude import windows
 from op_table.prelude.fractional_pooling import fractional_max_pool as fractional
@@ -118,7 +118,11 @@ def max_pool_backward(grad: Expr, x: Expr, kernel_size, stride, padding, dilatio
 
 
 @lowers("aten.fractional_max_pool2d.default", "aten.fractional_max_pool3d.default")
-def fractional_max_pool(x: Expr, kernel_size, output_size, random_samples: Expr) -> Expr:
+def fractional_max_pool(x: Value, kernel_size, output_size, random_samples: Value) -> Expr:
     unbatched = x.ndim == len(kernel_size) + 1
-    pooled = prelude(fractional)(x[None] if unbatched else x, tuple(kernel_size), tuple(output_size), random_samples)
-    return (pooled[0][0], pooled[1][0]) if unbatched else pooled
+    if not unbatched:
+        return prelude(fractional)(x, tuple(kernel_size), tuple(output_size), random_samples)
+    # Of samples for more items than there are, torch takes the first.
+    samples = random_samples if random_samples.shape[0] == 1 else random_samples[:1]
+    pooled = prelude(fractional)(x[None], tuple(kernel_size), tuple(output_size), samples)
+    return pooled[0][0], pooled[1][0]

@@ -166,6 +166,10 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
         magnitude = magnitude + terms.size
     elif step.rounding in (APPROXIMATES, NORMALIZES):
         magnitude = magnitude + min(float(magnitude.max()), 1.0)
+    spread = torch.zeros(())
+    if step.rounding == NORMALIZES and value.is_floating_point():  # of equal numbers it makes rounding alone, or zero
+        found = torch.stack([env[name].double() for env in pushed])
+        spread = found.amax(0) - found.amin(0)
     for run, env in enumerate(pushed):
         # All up, all down, all that is lost in rounding to zero, and then each its own way and by as much as it likes: of a
         # remainder by what is tiny, every unit in the last place makes another.
@@ -176,7 +180,8 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
         target = env[name]
         moved = torch.where(rounded & (target != 0) | rounded & (step.rounding != APPROXIMATES), target + noise, target)
         if run == 2:
-            moved = torch.where(rounded & (target.abs() <= noise.abs()), torch.zeros_like(target), moved)
+            lost = target.abs() <= torch.maximum(noise.abs(), spread)
+            moved = torch.where(rounded & lost, torch.zeros_like(target), moved)
         _put(env, name, moved)
 
 

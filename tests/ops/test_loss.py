@@ -118,6 +118,7 @@ def test_of_classes(reduction):
     labels = torch.tensor([[3, 0, -1, 1, 2], [-1, 0, 0, 0, 0], [0, 1, 2, 3, 4], [2, -1, -1, 3, 3]])
     op = "aten.multilabel_margin_loss.default"
     check_both(lambda x, y: F.multilabel_margin_loss(x, y, reduction=reduction), X, labels, op=op)
+    check_both(lambda x, y: F.multilabel_margin_loss(x, y, reduction=reduction), X[0], labels[0], op=op)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
