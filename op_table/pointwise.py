@@ -223,10 +223,11 @@ def round(x: Expr, *, decimals: int = 0) -> Expr:
         return x
     if not decimals:
         return jnp.round(x)
-    # jnp.round(x, decimals) multiplies by an inexact 0.1 where torch divides by 10.
+    # jnp.round(x, decimals) multiplies by an inexact 0.1, and so does XLA, where torch divides by 10.
+    divide = prelude(quotients.exact_divide)
     if decimals < 0:
-        return in_float32(lambda x: jnp.round(x / 10**-decimals) * 10**-decimals, x)
-    return in_float32(lambda x: jnp.round(x * 10**decimals) / 10**decimals, x)
+        return in_float32(lambda x: jnp.round(divide(x, 10**-decimals)) * 10**-decimals, x)
+    return in_float32(lambda x: divide(jnp.round(x * 10**decimals), 10**decimals), x)
 
 
 @lowers("aten.nan_to_num.default")

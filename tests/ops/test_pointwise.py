@@ -69,6 +69,8 @@ def test_unary_of_integers_and_half():
 def test_round_decimals(decimals):
     x = torch.tensor([0.25, 0.35, 123.456, -15.0, 25.0, 0.5, 1.5])
     check(lambda x: torch.round(x, decimals=decimals), x, op="aten.round.decimals")
+    numbers = torch.arange(-2000.0, 2000.0) * (7 * 10**-decimals)  # to the last bit: 3 * 0.1 is not 3 / 10
+    check(lambda x: torch.round(x, decimals=decimals), numbers, op="aten.round.decimals", tolerance=0.0)
 
 
 def test_unary_with_arguments():
