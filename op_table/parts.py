@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from op_table.axes import at, positive
-from op_table.dtypes import cast, promoted, result_type
-from op_table.expr import Expr, Size, Value, hint, jnp
+from op_table.dtypes import cast, is_array, promoted, result_type
+from op_table.expr import Expr, Size, Value, hint, jnp, lax
 from op_table.registry import Unsupported, lowers
 
 
@@ -37,6 +37,8 @@ def _slice(x: Value, dim: int, start: Any, end: Any, step: int = 1) -> slice:
 
 @lowers("aten.narrow.default", "aten.narrow_copy.default")
 def narrow(x: Value, dim: int, start: Any, length: Any) -> Expr:
+    if is_array(start):
+        return lax.dynamic_slice_in_dim(x, start, length, axis=positive(dim, x.ndim))
     if isinstance(start, int) and start < 0:
         start = start + x.shape[positive(dim, x.ndim)]
     return slice_(x, dim, start, start + length)

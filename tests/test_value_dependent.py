@@ -91,13 +91,6 @@ def test_under_jit_jax_says_why_not():
         jax.jit(lambda x: model(x))(X.numpy())
 
 
-def test_a_number_taken_out_is_an_array_where_it_is_returned():
-    translation = translator.translate(Of(lambda x: x.sum().item()).eval(), (X,))
-    assert translation.verify().ok
-    with pytest.raises(translator.TranslationError, match="depends on the values"):
-        translator.translate(Of(lambda x: x.sum().item() + 1).eval(), (X,))
-
-
 def test_without_weights_there_is_nothing_to_measure_by():
     with torch.device("meta"):
         module, x = Of(CASES["mask"][0]).eval(), torch.empty(4, 5)

@@ -26,6 +26,7 @@ from translator import (
     fake_kernels,
     generated,
     guards,
+    items,
     pytrees,
     recurrent_shapes,
     remat,
@@ -78,6 +79,7 @@ def capture(
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
     non_persistent = {s.target for s in specs if s.kind is InputKind.BUFFER and not s.persistent}
     kinds = (InputKind.PARAMETER, InputKind.USER_INPUT)
+    items.keep_as_arrays(graph)
     keep_needed(graph, {s.arg.name for s in specs if s.kind in kinds})
     hints = _hints(graph, args, kwargs, program)
     notes += _fixed_axes(program, args, kwargs, hints, dynamic_shapes)

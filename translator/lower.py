@@ -12,6 +12,8 @@ import numpy as np
 import sympy
 import torch
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import CallMethodKey
+from torch.utils import _pytree as pytree
 
 from op_table import registry
 from op_table.dtypes import to_numpy
@@ -164,10 +166,18 @@ def check(result: Any, node: Node, sizes: Sizes) -> None:
             raise Unsupported(f"its rule gives {aval.dtype}{list(aval.shape)} where torch gives {dtype}{shown}")
 
 
+def new_lengths(node: Node) -> dict[sympy.Symbol, pytree.KeyPath]:
+    """The lengths in a node's value that depend on values, and that no input has: where each is.
+
+    A number that was taken out of a tensor is none, nor is the place in memory where a part of a tensor begins.
+    """
+    found = node.meta.get("unbacked_bindings") or {}
+    return {symbol: path for symbol, path in found.items() if path and path[-1] != CallMethodKey("storage_offset")}
+
+
 def _makes_length(node: Node) -> bool:
-    """Whether an output of a node has a length that depends on values, and that no input has."""
     # A loop might not end on ones.
-    return bool(node.meta.get("unbacked_bindings")) and not isinstance(node.target, torch._ops.HigherOrderOperator)
+    return bool(new_lengths(node)) and not isinstance(node.target, torch._ops.HigherOrderOperator)
 
 
 def _length(size: Any, sizes: Sizes, untraced: bool) -> int | str:

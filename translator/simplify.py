@@ -83,7 +83,6 @@ def simplify(captured: Captured) -> Simplified:
     extend_concatenations(graph)
     lift_joins(graph)
     drop_unread_draws(graph)
-    return_arrays(graph)
     keep_exact(graph)
     graph.eliminate_dead_code()
     return Simplified(graph, tuple(dict.fromkeys(conditions)))
@@ -185,29 +184,6 @@ def drop_repeats(graph: Graph) -> None:
         if earlier is not node:
             replace(node, earlier)
             graph.erase_node(node)
-
-
-def return_arrays(graph: Graph) -> None:
-    """A returned `x.item()` is the array without axes: a number would end what jax.jit can trace."""
-    output = next(node for node in graph.nodes if node.op == "output")
-
-    def array(leaf: Node) -> Node:
-        if packet(leaf) not in ("item", "_local_scalar_dense"):
-            return leaf
-        x = leaf.args[0]
-        for op, argument, needed in (
-            (aten.reshape.default, [], bool(x.meta["val"].ndim)),
-            (aten.to.dtype, torch.float64, x.meta["val"].dtype in (torch.float16, torch.bfloat16)),  # Python's float
-        ):
-            if needed:
-                with graph.inserting_before(leaf):
-                    made = graph.call_function(op, (x, argument))
-                made.meta = {key: leaf.meta[key] for key in ("nn_module_stack", "stack_trace") if key in leaf.meta}
-                made.meta["val"] = op(x.meta["val"], argument)
-                x = made
-        return x
-
-    output.args = torch.fx.node.map_arg(output.args, array)
 
 
 def drop_unread_draws(graph: Graph) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import sympy
-from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from translator.captured import Captured
+from translator.lower import new_lengths
 from translator.reference import Reference
 
 
@@ -24,7 +24,7 @@ def measured(captured: Captured) -> Captured:
 
 def _lengths(captured: Captured) -> dict[sympy.Symbol, int]:
     """Empty if there is no such length, or nothing to run the graph with."""
-    bindings = {node.name: found for node in captured.program.graph.nodes if (found := _bindings(node))}
+    bindings = {node.name: found for node in captured.program.graph.nodes if (found := new_lengths(node))}
     meta = any(tensor.is_meta for tensor in captured.tensors.values())
     if not bindings or meta or not (captured.args or captured.kwargs):
         return {}
@@ -32,9 +32,3 @@ def _lengths(captured: Captured) -> dict[sympy.Symbol, int]:
     return {
         symbol: pytree.key_get(values[name], path) for name, found in bindings.items() for symbol, path in found.items()
     }
-
-
-def _bindings(node: Node) -> dict[sympy.Symbol, pytree.KeyPath]:
-    """Where in a node's value torch found each new length. A number that was taken out of a tensor is none."""
-    found = node.meta.get("unbacked_bindings") or {}
-    return {symbol: path for symbol, path in found.items() if path}

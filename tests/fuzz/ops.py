@@ -35,6 +35,7 @@ POINTWISE: dict[str, list[str]] = {
         "torch.conj({c})", "torch.real({c})", "torch.imag({c})", "torch.view_as_real({c})", "torch.resolve_conj({t})", "{c}.conj()",
         "torch.view_as_real({c}.conj().resolve_conj())", "torch.complex({f32}, {same})", "torch.floor(({i} % 99) * 41 / 41)",
         "(torch.round({unit} * 99) * 3 / 3).to(torch.int64)", "torch.div({i} * 7.0, 7, rounding_mode='trunc')",
+        "torch.clamp({f}, max={y_f}.max().item())", "torch.full((2,), {i}.sum().item())", "{r} > {y_i}.sum().item()", "{i} + {y_i}.min().item() // 3",
     ],
     ROUNDS: [
         "{t} + {ys}", "{t} - {ys}", "{t} * {ys}", "{s} - {n}", "{s} * {t}", "{n} / {ys}", "{s} / {n}", "torch.add({n}, {y_n}, alpha={sp})",
@@ -47,6 +48,7 @@ POINTWISE: dict[str, list[str]] = {
         "torch.true_divide({i}, {y_i})", "{t}.to({dtype})", "{n}.float()", "{n}.half()", "{n}.bfloat16()", "{f}.to({fdtype})", "{t}.type_as({y})", "{n}.bool()",
         "{r}.to(torch.complex64)", "{f}.to(torch.int64)", "{f}.to(torch.int32)", "torch.deg2rad({n})", "{c} * {y_t}", "{c} + {ys}", "{c} / {y_c}", "{t} + {t}.shape[0]",
         "torch.hypot({f}, {same})", "torch.dist({f}, {same})", "torch.nn.functional.threshold({f}, 0.1, 0.3)", "{f} * {y_i}", "{i} * {sf}", "{z} / {sp}", "{i} / {y_z}",
+        "{n} * {y_i}.sum().item()", "{f} - {y_f}.max().item()", "{n} / {y_f}.max().item()", "{f} * ({y_i}.max().item() + {t}.ndim) / 2",
     ],
     APPROXIMATES: [
         "torch.exp({unit})", "torch.exp(-torch.abs({n}))", "torch.sin({n})", "torch.cos({n})", "torch.tanh({n})", "torch.sigmoid({n})",
