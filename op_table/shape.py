@@ -67,6 +67,9 @@ def ravel(x: Value) -> Expr:
 @lowers("aten.unflatten.int")
 def unflatten(x: Value, dim: int, sizes: list) -> Expr:
     dim = positive(dim, x.ndim)
+    if 0 in x.shape and -1 in sizes:  # JAX does not infer a length of an empty array
+        rest = math.prod(size for size in sizes if size != -1)
+        sizes = [x.shape[dim] // rest if size == -1 else size for size in sizes]
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
 

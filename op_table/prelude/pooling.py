@@ -137,14 +137,14 @@ def window_counts(
     padding: int | tuple[int, ...] = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = False,
-) -> Float[Array, "*new_size"]:
+) -> Int[Array, "*new_size"]:
     """How many elements each window of avg_pool counts; what overhangs the padding never does."""
     axes = len(kernel)
     steps, inner = np.broadcast_to(stride, axes), np.broadcast_to(padding, axes)
     low, high = inner, inner
     if ceil_mode:
         low, high = ceil_padding(size, kernel, stride=stride, padding=padding)
-    counts = np.ones((1,) * axes)
+    counts = np.ones((1,) * axes, int)
     for axis in range(axes):
         last = size[axis] + low[axis] + high[axis] - kernel[axis]
         start = np.arange(0, last + 1, steps[axis]) - low[axis]

@@ -77,6 +77,8 @@ def test_avg_pool_divisor_and_axes_of_their_own(ceil_mode):
     op = "aten.avg_pool2d.default"
     check(lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode, divisor_override=5), image(2), op=op)
     check(lambda x: F.avg_pool2d(x, (2, 3), (3, 2), (0, 1), ceil_mode, False), image(2)[0], op=op)
+    with jax.enable_x64(True):  # where what is counted in float64 would be a float64
+        check(lambda x: F.avg_pool2d(x, (2, 3), (3, 2), (0, 1), ceil_mode, False), image(2), op=op)
 
 
 @pytest.mark.parametrize("output", [1, 4, 12, (None, 1)], ids=str)

@@ -33,6 +33,7 @@ def test_views():
             ("aten.ravel.default", torch.ravel, [X]),
             ("aten.unflatten.int", lambda x: x.unflatten(-1, (2, -1)), [X]),
             ("aten.unflatten.int", lambda x: x.unflatten(0, (2, 1)), [X]),
+            ("aten.unflatten.int", lambda x: x.unflatten(-1, (2, -1)), [X[:0]]),
             ("aten.squeeze.default", lambda x: x.squeeze(), [one[..., None]]),
             ("aten.squeeze.default", lambda x: x.squeeze(), [X]),
             ("aten.squeeze.dim", lambda x: x.squeeze(-2), [one]),
