@@ -93,10 +93,9 @@ def chunk(x: Value, chunks: int, dim: int = 0) -> Any:
 @lowers("aten.tensor_split.sections")
 def tensor_split(x: Value, sections: int, dim: int = 0) -> Any:
     length = x.shape[positive(dim, x.ndim)]
-    if isinstance(length, Size):
-        raise Unsupported("tensor_split of a dynamic length")
-    small, longer = divmod(length, sections)
-    return cut(x, dim, [small + 1] * longer + [small] * (sections - longer))
+    if not isinstance(length, Size) and length % sections == 0:
+        return cut(x, dim, [length // sections] * sections)
+    return jnp.array_split(x, sections, **({"axis": dim} if dim else {}))
 
 
 @lowers("aten.tensor_split.indices")

@@ -310,3 +310,17 @@ def test_a_slice_from_before_the_first_of_known_positions():
 
     for shapes in (None, "auto"):
         assert translator.translate(Sliced(), (torch.zeros(4, 2),), dynamic_shapes=shapes).verify(sizes=1).ok
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda i: i[:, None].expand(-1, 3),
+        lambda i: i[:, None].expand(-1, 3) * i.shape[0] - i.shape[0],
+        lambda i: (i.sum() / i.shape[0]) * torch.ones(i.shape[0], 2),
+        lambda i: i.tensor_split(3)[1],
+    ],
+)
+def test_the_length_of_a_vector(function):
+    verification = translator.translate(wrap(function), (torch.arange(7.0),)).verify(random=1, sizes=2)
+    assert verification.ok, str(verification)

@@ -76,8 +76,8 @@ def _block(
                 names = sum(len(text(target)) + 2 for target in line.targets if target is not None)
                 line.expr = substitute(line.expr, min(LENGTH, LINE - max(names, SHORTEST)))
                 kept.append(line)
-                once = len(line.targets) == 1 and line.targets[0] is not None and uses[line.targets[0].name] == 1
-                if once and not isinstance(line.targets[0], State):
+                single = len(line.targets) == 1 and line.targets[0] is not None and not line.unpacks
+                if single and uses[line.targets[0].name] == 1 and not isinstance(line.targets[0], State):
                     # Within a loop, what it carries changes on the way to where the value is read.
                     if not in_loop or not any(v.name.partition("__carried")[1] for v in values(line.expr)):
                         pending[line.targets[0].name] = line

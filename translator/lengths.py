@@ -41,7 +41,8 @@ def unpack_shapes(lines: list[Line], after: list[Any], inputs: list[Value], dims
         block, position = at if at is not None else (lines, 0)
         rewrite(lines, change)
         after[:] = [transform(expr, change) for expr in after]
-        block.insert(position, _unpack(value, lengths))
+        often = any(found[name, axis] > 1 for axis in axes)
+        block.insert(position, _unpack(value, lengths, often))
     return names
 
 
@@ -76,17 +77,15 @@ def _reads_whole(line: Line, value: Value) -> bool:
     return count > found
 
 
-def _unpack(value: Value, lengths: dict[int, Value]) -> Assign:
+def _unpack(value: Value, lengths: dict[int, Value], often: bool) -> Assign:
+    """The line that takes lengths from the shape of value. often: whether one of them is read more than once."""
     last = max(lengths)
-    if len(lengths) == 1 and value.ndim != 1:
+    if len(lengths) == 1 and (value.ndim != 1 or not often):
         return Assign([lengths[last]], Subscript(Attribute(value, "shape"), last))
     count = value.ndim if value.ndim - last <= 2 else last + 1
     shape: Any = Attribute(value, "shape")
-    line = Assign(
-        [lengths.get(axis) for axis in range(count)], shape if count == value.ndim else shape[slice(None, count)]
-    )
-    line.unpacks = True  # type: ignore[attr-defined]
-    return line
+    shape = shape if count == value.ndim else shape[slice(None, count)]
+    return Assign([lengths.get(axis) for axis in range(count)], shape, unpacks=True)
 
 
 def _defined_at(lines: list[Line], name: str) -> tuple[list[Line], int] | None:

@@ -15,7 +15,8 @@ from op_table.expr import Function, Value, transform, values
 class Assign:
     """targets = expr. More than one target unpacks; None stands for a part that nothing reads.
 
-    nesting: how the targets are nested, where not in one flat tuple: tuples of their positions.
+    nesting: how the targets are nested, where not in one flat tuple: tuples of their positions. unpacks: whether a single target
+    does, too: `(batch,) = x.shape`.
     """
 
     targets: list[Value | None]
@@ -26,6 +27,7 @@ class Assign:
     child_frame: int = 0
     path: str | None = None
     nesting: Any = None
+    unpacks: bool = False
 
 
 @dataclass(eq=False)

@@ -332,7 +332,7 @@ class Method:
                         text += functions.written(line, self.printer, self._block, indent)
                 case Assign():
                     targets = functions.target_text(line, self.printer.name)
-                    comma = "," if len(line.targets) == 1 and getattr(line, "unpacks", False) else ""
+                    comma = "," if len(line.targets) == 1 and line.unpacks else ""
                     value = self.printer.text(line.expr)
                     if value != targets:
                         text.append(f"{pad}{targets}{comma} = {value}")

@@ -22,6 +22,7 @@ from translator.reference import _default_dtype, widened
 RUNS = 6
 PUSH = 4.0  # units in the last place, of a result or of the terms of a sum
 NEGATIVE = 3  # the run with sums of -0.0
+DIVIDES = re.compile("/|div|reciprocal")
 ADDS = re.compile("[+-]=? |add|sub|lerp")
 SPREADS = 3.0  # the runs' spread is a sample, and the truth may lie beyond it
 
@@ -156,7 +157,8 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     rounded = (value.to(truth.dtype) != truth) | (value.dtype == truth.dtype) & (not _is_short(value))
     ulp = torch.finfo(value.dtype).eps
     narrowed = step.writes and terms.eps > ulp  # x.copy_(y * 0.3) rounds to y's dtype, and so does 0.3 in JAX
-    if narrowed or step.rounding in (APPROXIMATES, NORMALIZES) or step.rounding == SUMS and not terms.short:
+    divides = value.is_complex() and DIVIDES.search(step.line)  # by several roundings, even of what is whole
+    if divides or narrowed or step.rounding in (APPROXIMATES, NORMALIZES) or step.rounding == SUMS and not terms.short:
         rounded = torch.ones_like(rounded)
     if not rounded.any():
         return

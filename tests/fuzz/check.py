@@ -48,7 +48,8 @@ def check(program: Program) -> Verdict:
     try:
         with mode, jax.default_matmul_precision("highest"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            translation = translator.translate(program.module(), program.arguments(), dynamic_shapes=None)
+            lengths = "auto" if program.dynamic else None
+            translation = translator.translate(program.module(), program.arguments(), dynamic_shapes=lengths)
             source = translation.source
             arrays = [to_array(tensor) for tensor in program.arguments()]
             # The model's arrays are arguments, as they are to eqx.filter_jit: XLA folds constants by other arithmetic.

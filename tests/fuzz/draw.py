@@ -305,7 +305,9 @@ def _finished(drawn: Draw) -> Program:
         inside = drawn.steps[child[0] : child[1]]
         if all(step.writes for step in inside):
             child = None
-    return Program(tuple(drawn.inputs), tuple(drawn.steps), tuple(outputs or drawn.env), child, drawn.x64)
+    return Program(
+        tuple(drawn.inputs), tuple(drawn.steps), tuple(outputs or drawn.env), child, drawn.x64, drawn.chance(0.15)
+    )
 
 
 __all__ = ["Draw", "KINDS", "Nothing", "program"]

@@ -53,13 +53,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """A module's forward. child: the range of steps that a submodule runs. x64: whether JAX runs in its 64-bit mode."""
+    """A module's forward. child: the range of steps that a submodule runs. x64: whether JAX runs in its 64-bit mode.
+
+    dynamic: whether it is translated for other lengths, too.
+    """
 
     inputs: tuple[Input, ...]
     steps: tuple[Step, ...]
     outputs: tuple[str, ...]
     child: tuple[int, int] | None = None
     x64: bool = False
+    dynamic: bool = False
 
     def source(self) -> str:
         """The code of the module, as a person would write it."""
@@ -84,7 +88,7 @@ class Program:
 
     def __str__(self) -> str:
         made = [f"{i.name} = {i.how}  # {i.place}" for i in self.inputs]
-        mode = ["# JAX in its 64-bit mode"] if self.x64 else []
+        mode = ["# JAX in its 64-bit mode"] * self.x64 + ["# with dynamic lengths"] * self.dynamic
         return "\n".join([*mode, *made, "", self.source()])
 
     __repr__ = __str__

@@ -38,6 +38,8 @@ def _candidates(program: Program) -> Iterator[Program]:
             yield replace(outputs=(name,))
     if program.x64:
         yield replace(x64=False)
+    if program.dynamic:
+        yield replace(dynamic=False)
     count = len(program.steps)
     if program.child is not None:
         return
