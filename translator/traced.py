@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 
-from translator import as_run, expands, modes, overlaps, regions, state, statistics
+from translator import as_run, expands, modes, overlaps, regions, state, statistics, transforms
 from translator.autocast import Autocast
 from translator.errors import CaptureError, Undecided
 from translator.functionalise import mutates, replace_in_place
@@ -54,6 +54,7 @@ class Traced:
 
 def traced(program: ExportedProgram) -> Traced:
     notes: list[str] = []
+    transforms.require_known(program)
     as_run.record(program)
     try:
         graph, finals = _functional(program)
@@ -165,6 +166,8 @@ def _functionalised(program: ExportedProgram) -> ExportedProgram:
 
 def _functional(program: ExportedProgram) -> tuple[Graph, dict[Node, Node]]:
     """The program's graph without no-grad regions and in-place ops, and what each buffer that it writes to holds in the end."""
+    if transforms.stand_in(program.graph):
+        raise Undecided
     specs = program.graph_signature.input_specs
     buffers = {s.arg.name for s in specs if s.kind is InputKind.BUFFER}
     graph = _prepared_graph(program.graph, program.graph_module)
@@ -226,6 +229,8 @@ def explain(error: Exception) -> str:
             "Use torch.where for a choice between values, torch.cond for a branch, a mask in place of a variable-length result, "
             "and pass numbers that steer the program as Python ints"
         )
+    elif "functorch tensor" in text or "fake tensor in the exported program constant's list" in text:
+        advice = transforms.ADVICE
     elif "not a known type" in text or "pytree" in text:
         advice = "an input or output is of a class that torch does not flatten: register it with torch.export.register_dataclass"
     elif "mutat" in text or "assign" in text.lower() and "attribute" in text.lower():

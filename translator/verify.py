@@ -121,6 +121,16 @@ def _cases(
             yield replace(case, name=f"{case.name} (evaluation)", evaluation=True), truth, own
 
 
+def _called(module: torch.nn.Module, case: Case) -> Any:
+    try:
+        return module(*_fresh(case.args), **_fresh(case.kwargs))
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        with torch.enable_grad():  # forward itself differentiates
+            return module(*_fresh(case.args), **_fresh(case.kwargs))
+
+
 def _cases_in_a_mode(
     captured: Captured, random: int, sizes: int, notes: list[str], evaluation: bool, plain: bool
 ) -> Iterator[tuple[Case, dict, dict]]:
@@ -135,7 +145,7 @@ def _cases_in_a_mode(
             if check and unlifted not in (None, module):  # its guards say which sizes the program stands for
                 unlifted(*_fresh(case.args), **_fresh(case.kwargs))
             if plain:
-                own = torch_leaves(module(*_fresh(case.args), **_fresh(case.kwargs)))
+                own = torch_leaves(_called(module, case))
             else:
                 own = _with_buffers(narrow, case)
             truth = _with_buffers(reference, case)
