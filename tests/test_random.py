@@ -98,3 +98,28 @@ def test_what_is_random_is_verified_with_nothing_left_to_chance(stack):
     verification = stack.verify()
     assert verification.ok
     assert any("not left to chance" in note for note in verification.notes)
+
+
+class Drawing(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: nn.functional.gumbel_softmax(x, tau=0.5),
+        lambda x: nn.functional.gumbel_softmax(x, hard=True),
+        lambda x: x + torch.empty_like(x).exponential_(2.0) + torch.empty_like(x).cauchy_(0.5, 2.0),
+        lambda x: torch.multinomial(x.softmax(-1), 2) * 3,
+        lambda x: torch.multinomial(x.softmax(-1), 5, replacement=True),
+        lambda x: torch.multinomial(x[0].softmax(-1), 3) + 1,
+    ],
+)
+def test_what_draws_is_verified_without_chance(function):
+    verification = translator.translate(Drawing(function).eval(), (X,)).verify(sizes=1)
+    assert verification.ok, str(verification)

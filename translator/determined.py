@@ -1,7 +1,7 @@
 """Random draws taken out, in torch and in an emitted module alike, so that all else can be compared number by number.
 
 Every element is kept by dropout, and scaled as ever; uniform numbers are the middle of their range, normal ones their mean, integers
-the least. Whether the draws themselves are right is a matter of statistics.
+the least, and of weighted places the heaviest is taken. Whether the draws themselves are right is a matter of statistics.
 """
 
 from __future__ import annotations
@@ -110,6 +110,14 @@ def _permutation(op: Any, given: dict[str, Any]) -> torch.Tensor:
     return torch.arange(given["n"], dtype=given.get("dtype") or torch.int64)
 
 
+def _multinomial(op: Any, given: dict[str, Any]) -> torch.Tensor:
+    count = given["num_samples"]
+    order = given["self"].sort(dim=-1, descending=True, stable=True)[1]
+    if given["replacement"]:
+        return order[..., :1].expand(*order.shape[:-1], count)
+    return order[..., :count]
+
+
 _MEANING: dict[Any, Callable] = {
     **dict.fromkeys((aten.dropout, aten.dropout_, aten.feature_dropout, aten.feature_dropout_), _dropout),
     **dict.fromkeys(
@@ -126,6 +134,9 @@ _MEANING: dict[Any, Callable] = {
     **dict.fromkeys((aten.normal, aten.normal_), _filled(lambda given: given.get("mean", 0.0))),
     **dict.fromkeys((aten.randint, aten.randint_like), _filled(lambda given: given.get("low", 0))),
     aten.randperm: _permutation,
+    **dict.fromkeys((aten.exponential, aten.exponential_), _filled(lambda given: 1 / given.get("lambd", 1.0))),
+    **dict.fromkeys((aten.cauchy, aten.cauchy_), _filled(lambda given: given.get("median", 0.0))),
+    aten.multinomial: _multinomial,
 }
 
 
@@ -173,6 +184,20 @@ class _Random:
 
     def normal(self, key: Any, shape: Any = (), dtype: Any = float) -> jax.Array:
         return jnp.zeros(shape, dtype)
+
+    def exponential(self, key: Any, shape: Any = (), dtype: Any = float) -> jax.Array:
+        return jnp.ones(shape, dtype)
+
+    def cauchy(self, key: Any, shape: Any = (), dtype: Any = float) -> jax.Array:
+        return jnp.zeros(shape, dtype)
+
+    def categorical(
+        self, key: Any, logits: jax.Array, axis: int = -1, shape: Any = None, replace: bool = True
+    ) -> jax.Array:
+        order = jnp.argsort(-logits, axis=axis, stable=True)
+        count = 1 if shape is None else shape[0]
+        taken = jnp.moveaxis(order, axis, 0)[: 1 if replace else count]
+        return taken[0] if shape is None else jnp.broadcast_to(taken, shape)
 
     def randint(self, key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = int) -> jax.Array:
         return jnp.broadcast_to(jnp.asarray(minval, dtype), shape)
