@@ -41,6 +41,8 @@ def to_tensor(array: Any) -> torch.Tensor:
 def memory_of(value: Any) -> int | None:
     """What identifies the memory that a strided tensor lies in; None for anything else."""
     strided = isinstance(value, torch.Tensor) and value.layout == torch.strided
-    if strided and torch._C._functorch.is_functorch_wrapped_tensor(value):  # within vmap and the like, where none has its own
+    if strided and torch._C._functorch.is_functorch_wrapped_tensor(
+        value
+    ):  # within vmap and the like, where none has its own
         return None
     return value.untyped_storage()._cdata if strided else None

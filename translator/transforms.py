@@ -12,7 +12,6 @@ from torch.fx import Graph
 
 from translator.errors import CaptureError
 
-
 ADVICE = (
     "forward computes gradients (torch.func.grad, vjp, jacrev, torch.autograd.grad), and torch.export takes what it differentiates by "
     "for a constant: translate the module that is differentiated, and use jax.grad"
