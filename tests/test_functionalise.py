@@ -784,3 +784,19 @@ def test_a_write_to_a_copy_of_overlapping_windows_is_refused(write, lengths):
     for function in apart:
         translation = translator.translate(Module(function), (x,), dynamic_shapes=lengths)
         np.testing.assert_allclose(translation.model(jnp.asarray(x.numpy())), function(x), rtol=1e-6)
+
+
+def test_a_buffer_that_is_moved_to_where_it_is_already_is_no_state():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", torch.randn(7, 6), persistent=False)
+
+        def forward(self, x):
+            self.table = self.table.to(x.device)
+            return x + self.table[: len(x)]
+
+    module = Table().eval()
+    translation = translator.translate(module, (X,))
+    assert "State" not in translation.source
+    np.testing.assert_allclose(translation.model(jnp.asarray(X.numpy())), module(X), rtol=1e-6)

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Graph, Node
 
-from translator import as_run, expands, modes, overlaps, regions, state, statistics, transforms
+from translator import as_run, expands, idle_writes, modes, overlaps, regions, state, statistics, transforms
 from translator.autocast import Autocast
 from translator.errors import CaptureError, Undecided
 from translator.functionalise import mutates, replace_in_place
@@ -145,6 +145,7 @@ def inline_regions(graph: Graph, owner: torch.nn.Module) -> Graph:
 def _prepared_graph(graph: Graph, owner: torch.nn.Module) -> Graph:
     copy = inline_regions(graph, owner)
     overlaps.require_apart(copy)
+    idle_writes.drop(copy)
     regions.prepare(copy)
     if any(mutates(node) for node in copy.nodes):
         expands.as_views(copy)
