@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import translator
 from tests import handwritten
 from translator import compare, inputs
 from translator.capture import capture
@@ -195,3 +196,21 @@ def test_an_output_of_zeros_is_noted(net):
         getattr(module, "odd-name").bias.zero_()
     verification = verify(capture(module, args), emitted, random=0, sizes=0)
     assert verification.ok and any("logits is zero on every input" in note for note in verification.notes)
+
+
+def test_a_module_that_does_something_else_while_it_is_exported_does_not_verify():
+    class TwoFaced(nn.Module):
+        def forward(self, x):
+            return x * (2 if torch.compiler.is_exporting() else 2.001)
+
+    verification = translator.translate(TwoFaced(), (torch.randn(3, 4),)).verify()
+    assert not verification.ok and "something else than the program" in verification.outputs[0].reason
+
+
+def test_a_fast_path_of_torch_that_gives_other_values_is_noted():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2).eval()
+    x, padding = torch.randn(2, 5, 8), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    verification = translator.translate(encoder, (x,), {"src_key_padding_mask": padding}).verify(random=1, sizes=1)
+    assert verification.ok and any("fast path" in note for note in verification.notes)
+    assert not any("fast path" in note for note in translator.translate(encoder, (x,)).verify(random=0, sizes=0).notes)

@@ -7,34 +7,30 @@ output is the greatest over all inputs, so that being lucky on one of them does 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from translator import compare, inputs, training
+from translator import compare, training
 from translator.captured import Captured, in_training
 from translator.divergence import diverging_modules, write_reproduction
 from translator.emitted import Emitted
 from translator.errors import TranslationError
+from translator.expected import Expected, cases, fresh
 from translator.inputs import Case
 from translator.reference import Reference
-from translator.runtime import BUFFER, Runner
-from translator.trees import map_tensors, torch_leaves
+from translator.runtime import Runner
 from translator.verification import OutputRow, Verification
 
 
 @dataclass(frozen=True)
 class Results:
-    """One case's outputs by name: torch's in its own precision and in float64, and the emitted module's in both."""
+    """One case's outputs by name: torch's, and the emitted module's in its own precision and in float64."""
 
-    case: Case
-    torch: Mapping[str, np.ndarray]
-    truth: Mapping[str, np.ndarray]
+    expected: Expected
     emitted: Mapping[str, np.ndarray]
     wide: Mapping[str, np.ndarray]
     failure: str = ""
@@ -73,14 +69,15 @@ def verify(
             "random numbers were not left to chance in either module: dropout keeps every element, noise is its mean"
         )
     results = []
-    for case, truth, own in _cases(captured, emitted, random, sizes, notes):
+    for expected in cases(captured, emitted, random, sizes, notes):
+        case = expected.case
         say(f"verify: {case.name}")
         options = {"jit": not captured.value_lengths, "inference": case.evaluation}
         try:
             found = [runner.run(case.args, case.kwargs, **options) for runner in (narrow, wide)]
-            results.append(Results(case, own, truth, *found))
+            results.append(Results(expected, *found))
         except Exception as error:  # whatever the emitted module raises is its failure, not ours
-            results.append(Results(case, own, truth, {}, {}, f"raises {type(error).__name__}: {str(error)[:300]}"))
+            results.append(Results(expected, {}, {}, f"raises {type(error).__name__}: {str(error)[:300]}"))
     errors = _torch_errors(results)
     rows = [row for result in results for row in _rows(result, errors)]
     notes += _meaningless(results)
@@ -92,137 +89,39 @@ def verify(
     if in_training(captured.module) or emitted.takes_key or captured.mutated or failed is None:
         return verification  # calls of modules are not told apart with a state, keys or another mode
     say("verify: module by module")
-    return _explained(verification, captured, emitted, state, failed.case, (wide, narrow), reproduce)
-
-
-def _unlifted(captured: Captured) -> torch.nn.Module | None:
-    """The program as a module. torch writes attribute names into the code it makes for that, and fails where they are no identifiers."""
-    try:
-        return captured.program.module()
-    except SyntaxError:
-        if captured.module is None:
-            raise
-        return None
-
-
-def _cases(
-    captured: Captured, emitted: Emitted, random: int, sizes: int, notes: list[str]
-) -> Iterator[tuple[Case, dict, dict]]:
-    """The cases with torch's outputs in float64 and in its own precision. What torch refuses is passed over, but never the example.
-
-    A module in training mode has every case in both modes, as far as one file holds both.
-    """
-    training = in_training(captured.module)
-    plain = not training and not emitted.takes_key and not captured.mutated
-    for case, truth, own in _cases_in_a_mode(captured, random, sizes, notes, False, plain):
-        yield replace(case, name=f"{case.name} (training)") if training else case, truth, own
-    if captured.evaluation is not None:
-        for case, truth, own in _cases_in_a_mode(captured, random, sizes, [], True, False):
-            yield replace(case, name=f"{case.name} (evaluation)", evaluation=True), truth, own
-
-
-def _called(module: torch.nn.Module, case: Case) -> Any:
-    try:
-        return module(*_fresh(case.args), **_fresh(case.kwargs))
-    except RuntimeError as error:
-        if "does not require grad" not in str(error):
-            raise
-        with torch.enable_grad():  # forward itself differentiates
-            return module(*_fresh(case.args), **_fresh(case.kwargs))
-
-
-def _cases_in_a_mode(
-    captured: Captured, random: int, sizes: int, notes: list[str], evaluation: bool, plain: bool
-) -> Iterator[tuple[Case, dict, dict]]:
-    """evaluation: whether that of a module in training mode. plain: whether the module itself can be run, as often as need be."""
-    reference = Reference(captured, evaluation=evaluation, by_chance=False)
-    narrow = Reference(captured, wide=False, evaluation=evaluation, by_chance=False)
-    unlifted = _unlifted(captured) if plain else None
-    module = captured.module if captured.module is not None else unlifted
-
-    def run(case: Case, check: bool) -> tuple[Case, dict, dict]:
-        with torch.no_grad():
-            if check and unlifted not in (None, module):  # its guards say which sizes the program stands for
-                unlifted(*_fresh(case.args), **_fresh(case.kwargs))
-            if plain:
-                own = torch_leaves(_called(module, case))
-            else:
-                own = _with_buffers(narrow, case)
-            truth = _with_buffers(reference, case)
-        return case, _arrays(truth), _arrays(own)
-
-    try:
-        yield run(inputs.example(captured), False)
-    except Exception as error:
-        raise TranslationError(f"torch cannot run the example inputs: {type(error).__name__}: {error}") from error
-    for seed in range(random):
-        case = inputs.random(captured, seed)
-        try:
-            yield run(case, True)
-        except Exception as error:
-            notes.append(f"input {case.name} was left out, torch refuses it: {str(error).strip()[:150]}")
-    accepted = itertools.islice(_accepted(captured, run), sizes)
-    found = 0
-    for found, result in enumerate(accepted, 1):  # noqa: B007
-        yield result
-    if captured.hints and found < sizes:
-        notes.append(f"torch accepts {found} of the other sizes that were tried; {sizes} were wanted")
-
-
-def _with_buffers(reference: Reference, case: Case) -> dict[str, Any]:
-    outputs, buffers, _ = reference.call(_fresh(case.args), _fresh(case.kwargs), _detached(reference.held))
-    return outputs | {f"{BUFFER}{name}": tensor for name, tensor in buffers.items()}
-
-
-def _detached(held: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach() for name, tensor in held.items()}
-
-
-def _accepted(captured: Captured, run: Callable) -> Iterator[tuple[Case, dict, dict]]:
-    for case in inputs.resized(captured):
-        try:
-            result = run(case, True)
-        except Exception:  # torch says in many ways that a size is none of its own
-            continue
-        yield result
-
-
-def _fresh(value: Any) -> Any:
-    return map_tensors(lambda tensor: tensor.detach().clone(), value)
-
-
-def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: compare.as_array(value) for name, value in outputs.items()}
+    return _explained(verification, captured, emitted, state, failed.expected.case, (wide, narrow), reproduce)
 
 
 def _torch_errors(results: list[Results]) -> dict[str, float]:
     """torch's own error of each floating output, the greatest over all cases."""
     errors: dict[str, float] = {}
     for result in results:
-        for name, own in result.torch.items():
-            if compare.is_inexact(own.dtype):
-                found = compare.distance(own, result.truth[name], own).error
-                errors[name] = max(errors.get(name, 0.0), found)
+        for name, error in result.expected.errors().items():
+            errors[name] = max(errors.get(name, 0.0), error)
     return errors
 
 
 def _rows(result: Results, errors: Mapping[str, float]) -> list[OutputRow]:
-    rows = [_row(result, name, errors.get(name)) for name in result.torch]
+    rows = [_row(result, name, errors.get(name)) for name in result.expected.own]
     for name in result.emitted:
-        if name not in result.torch:
+        if name not in result.expected.own:
             array = result.emitted[name]
             reason = "torch has no such output"
             rows.append(
-                OutputRow(result.case.name, name, array.shape, str(array.dtype), None, None, None, False, reason)
+                OutputRow(
+                    result.expected.case.name, name, array.shape, str(array.dtype), None, None, None, False, reason
+                )
             )
     return rows
 
 
 def _row(result: Results, name: str, torch_error: float | None) -> OutputRow:
-    own, truth = result.torch[name], result.truth[name]
-    row = OutputRow(result.case.name, name, own.shape, str(own.dtype), torch_error, None, None, False)
+    own, truth = result.expected.own[name], result.expected.truth[name]
+    row = OutputRow(result.expected.case.name, name, own.shape, str(own.dtype), torch_error, None, None, False)
     if result.failure or name not in result.emitted or name not in result.wide:
         return replace(row, reason=result.failure or "the emitted module has no such output")
+    if name in result.expected.astray:
+        return replace(row, reason="the module gives something else than the program that torch.export made of it")
     narrow, wide = result.emitted[name], result.wide[name]
     problem = compare.dtype_problem(narrow, own)
     if problem:
@@ -241,13 +140,15 @@ def _row(result: Results, name: str, torch_error: float | None) -> OutputRow:
 
 
 def _meaningless(results: list[Results]) -> list[str]:
-    names = results[0].truth if results else ()
-    zero = [
-        name for name in names if all(not np.any(result.truth[name]) and result.truth[name].size for result in results)
-    ]
+    names = results[0].expected.truth if results else ()
+    zero = [name for name in names if all(_is_zero(result.expected.truth[name]) for result in results)]
     return [
         f"output {name} is zero on every input: that it agrees says little (are the weights fresh?)" for name in zero
     ]
+
+
+def _is_zero(array: np.ndarray) -> bool:
+    return bool(array.size) and not np.any(array)
 
 
 def _explained(
@@ -277,8 +178,8 @@ def _explained(
 def _without_culprit(captured: Captured, case: Case) -> str:
     """What to say where no module diverges from the nodes that it was translated from."""
     try:
-        before = Reference(captured).run(_fresh(case.args), _fresh(case.kwargs))[0]
-        after = Reference(captured, simplified=True).run(_fresh(case.args), _fresh(case.kwargs))[0]
+        before = Reference(captured).run(fresh(case.args), fresh(case.kwargs))[0]
+        after = Reference(captured, simplified=True).run(fresh(case.args), fresh(case.kwargs))[0]
         pairs = [(compare.as_array(after[name]), compare.as_array(value)) for name, value in before.items()]
         changed = any(compare.distance(found, truth, truth).error > compare.WIDE_BOUND for found, truth in pairs)
     except Exception as error:

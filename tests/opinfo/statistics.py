@@ -14,6 +14,7 @@ import torch
 from scipy import stats
 
 from op_table.expr import canonical
+from tests.compiling import optimised
 from tests.opinfo.distance import ULPS
 from translator import compare
 from translator.trees import emitted_leaves, torch_leaves
@@ -46,7 +47,8 @@ def is_random(translation: Any) -> bool:
 def draws(function: Callable[[jax.Array], Sequence[Any]]) -> list[Draws]:
     """What a function of a key that gives a result for each sample gives for many keys, sample by sample."""
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    return [Draws(result) for result in jax.jit(jax.vmap(function))(keys)]
+    with optimised():  # else a softmax of large scores is one but for a rounding, and its gradient not zero
+        return [Draws(result) for result in jax.jit(jax.vmap(function))(keys)]
 
 
 @contextlib.contextmanager
