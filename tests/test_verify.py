@@ -198,12 +198,13 @@ def test_an_output_of_zeros_is_noted(net):
     assert verification.ok and any("logits is zero on every input" in note for note in verification.notes)
 
 
-def test_a_module_that_does_something_else_while_it_is_exported_does_not_verify():
+@pytest.mark.parametrize("training", [False, True])
+def test_a_module_that_does_something_else_while_it_is_exported_does_not_verify(training):
     class TwoFaced(nn.Module):
         def forward(self, x):
             return x * (2 if torch.compiler.is_exporting() else 2.001)
 
-    verification = translator.translate(TwoFaced(), (torch.randn(3, 4),)).verify()
+    verification = translator.translate(TwoFaced().train(training), (torch.randn(3, 4),)).verify()
     assert not verification.ok and "something else than the program" in verification.outputs[0].reason
 
 

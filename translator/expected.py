@@ -57,7 +57,7 @@ def cases(captured: Captured, emitted: Emitted, random: int, sizes: int, notes: 
     A module in training mode has every case in both modes, as far as one file holds both.
     """
     training = in_training(captured.module)
-    plain = not training and not emitted.takes_key and not captured.mutated
+    plain = not emitted.takes_key and not captured.mutated
     for found in _cases_in_a_mode(captured, random, sizes, notes, False, plain):
         yield replace(found, case=replace(found.case, name=f"{found.case.name} (training)")) if training else found
     if captured.evaluation is not None:

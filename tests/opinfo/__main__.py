@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.opinfo import entries, known, modules, table
+from tests.opinfo.outcome import Outcome
 from tests.opinfo.work import run
 
 # A process is replaced after so many entries: what XLA compiled stays in its memory.
@@ -29,6 +30,9 @@ def main(
     results: Annotated[
         Path | None, typer.Option(help="Write every outcome to this file, a JSON object a line.")
     ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(help="Take the outcomes of all other entries from this file, which --results wrote.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Write the table to this file as Markdown.")] = None,
 ) -> None:
     """Run the entries, and fail on every outcome that known.csv does not expect."""
@@ -40,7 +44,9 @@ def main(
         if name in wanted and entries.supports(op, dtype)
     ]
     order += [(name, mode) for name in modules.entries() for mode in modules.MODES if name in wanted and mode in dtypes]
-    console, outcomes = Console(), {}
+    console = Console()
+    outcomes = {(o.op, o.dtype): o for o in map(Outcome.of, earlier.open())} if earlier is not None else {}
+    known_before = [key for key in outcomes if key not in order]
     written = results.open("w") if results is not None else contextlib.nullcontext()
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=ENTRIES_PER_PROCESS) as pool, written as file:
         for outcome in track(
@@ -52,13 +58,19 @@ def main(
                 file.flush()
             for surprise in known.surprises(outcome, whole=most is None):
                 console.print(f"{outcome.op} {outcome.dtype}: {surprise}", markup=False, highlight=False)
-    ordered = [outcomes[task] for task in order]
+    ordered = [outcomes[task] for task in _in_order([*known_before, *order])]
     if page is not None:
         page.parent.mkdir(exist_ok=True)
         page.write_text(table.markdown(ordered, f"At most {most} samples of an entry were run." if most else ""))
     console.print(table.shares(ordered, dtypes.split(",")), markup=False)
     if any(known.surprises(outcome, whole=most is None) for outcome in ordered):
         raise typer.Exit(1)
+
+
+def _in_order(tasks: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """As the databases have them."""
+    names = {name: place for place, name in enumerate([*entries.entries(), *modules.entries()])}
+    return sorted(tasks, key=lambda task: (names[task[0]], ALL.index(task[1])))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -45,6 +46,13 @@ class Outcome:
     @property
     def gradient(self) -> str:
         return self.worst(self.gradients)
+
+    @classmethod
+    def of(cls, line: str) -> Outcome:
+        """The outcome that a line of json holds."""
+        plain = json.loads(line)
+        counted = {name: Counter(plain[name]) for name in ("counts", "gradients")}
+        return cls(**plain | counted | {"how": set(plain["how"])})
 
     def plain(self) -> dict:
         """The outcome as json can write it."""
