@@ -182,13 +182,11 @@ def is_convolution(constructor: Call) -> bool:
     return isinstance(constructor.function, Attribute) and constructor.function.attribute.startswith("Conv")
 
 
-def _conv_transpose(
-    cls: type, weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-) -> Expr:
+def _conv_transpose(weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> Expr:
     in_channels, out_channels, *kernel = weight.shape
     options = conv_transpose_options(len(kernel), stride, padding, output_padding, groups, dilation)
     with_bias = _unless(True, use_bias=bias is not None)
-    return prelude(cls)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
+    return prelude(real.ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
 
 
 for _n in (1, 2, 3):
@@ -209,11 +207,16 @@ for _n in (1, 2, 3):
     def conv_transpose(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
         if input.ndim != weight.ndim:
             return None
-        return _conv_transpose(real.ConvTranspose, weight, *args, **kwargs)
+        return _conv_transpose(weight, *args, **kwargs)
 
-    @layer(f"torch.nn.modules.conv.ConvTranspose{_n}d", _op.replace("aten", "channels_last"), event_ndim=None)
+    @layer(
+        f"torch.nn.modules.conv.ConvTranspose{_n}d",
+        _op.replace("aten", "channels_last"),
+        event_ndim=_n + 1,
+        lift=lambda *args, **kwargs: prelude(last.transpose_convolve_last),
+    )
     def conv_transpose_last(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
-        return _conv_transpose(last.ConvTransposeLast, weight, *args, **kwargs)
+        return _conv_transpose(weight, *args, **kwargs)
 
 
 @layer(

@@ -235,10 +235,8 @@ def conv_transpose_last(
     return y if bias is None else y + bias
 
 
-class ConvTransposeLast(ConvTranspose):
-    """torch.nn.ConvTranspose1d, 2d and 3d, on float[batch, *size, in_channels]."""
-
-    def __call__(
-        self, x: Float[Array, "batch *size in_channels"]
-    ) -> Float[Array, "batch *new_size out_channels"]:
-        return jnp.moveaxis(super().__call__(jnp.moveaxis(x, -1, 1)), 1, -1)
+def transpose_convolve_last(
+    layer: ConvTranspose, x: Float[Array, "batch *size in_channels"]
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A transposed convolution layer on a batch, channels last."""
+    return jnp.moveaxis(layer(jnp.moveaxis(x, -1, 1)), 1, -1)

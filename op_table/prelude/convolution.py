@@ -215,10 +215,10 @@ def conv_transpose(
     """torch.nn.functional.conv_transpose1d, 2d and 3d: a convolution of x spread out by stride."""
     in_channels, out_channels, *kernel = weight.shape
     axes, last = len(kernel), range(2, weight.ndim)
-    stride, padding, output_padding, dilation = (
+    steps, around, beyond, gaps = (
         np.broadcast_to(option, axes) for option in (stride, padding, output_padding, dilation)
     )
-    reach = dilation * np.subtract(kernel, 1)
+    reach = gaps * np.subtract(kernel, 1)
 
     def whole(x: Array, weight: Array) -> Array:
         weight = jnp.flip(weight, last)
@@ -227,40 +227,36 @@ def conv_transpose(
             x,
             weight.reshape(groups * out_channels, in_channels // groups, *kernel),
             window_strides=(1,) * axes,
-            padding=np.stack([reach - padding, reach - padding + output_padding], axis=1).tolist(),
-            lhs_dilation=stride.tolist(),
-            rhs_dilation=dilation.tolist(),
+            padding=np.stack([reach - around, reach - around + beyond], axis=1).tolist(),
+            lhs_dilation=steps.tolist(),
+            rhs_dilation=gaps.tolist(),
             feature_group_count=groups,
         )
 
     def phases(x: Array, weight: Array) -> Array:
         """A convolution for each place between two elements of x, whose results are interleaved."""
         given = np.array(x.shape[2:])
-        size = (given - 1) * stride - 2 * padding + reach + output_padding + 1
-        counts, parts = -(-size // stride), []
-        for phase in np.ndindex(*stride):
-            shift, first = np.divmod(phase + padding, stride)
-            taps = -((first - kernel) // stride)
+        size = (given - 1) * steps - 2 * around + reach + beyond + 1
+        counts, parts = -(-size // steps), []
+        for phase in np.ndindex(*steps):
+            shift, first = np.divmod(phase + around, steps)
+            taps = -((first - kernel) // steps)
             low = taps - 1 - shift
-            around = np.stack([low, counts + shift - given], axis=1).tolist()
-            filters = jnp.flip(weight[:, :, *map(slice, first, kernel, stride)], last).swapaxes(
-                0, 1
-            )
+            pads = np.stack([low, counts + shift - given], axis=1).tolist()
+            filters = jnp.flip(weight[:, :, *map(slice, first, kernel, steps)], last).swapaxes(0, 1)
             if any(counts > given):  # where XLA is slow at the gradients of what a convolution pads
                 padded = lax.pad(
-                    x, jnp.zeros((), x.dtype), [(0, 0, 0)] * 2 + [(*n, 0) for n in around]
+                    x, jnp.zeros((), x.dtype), [(0, 0, 0)] * 2 + [(*n, 0) for n in pads]
                 )
                 parts.append(lax.conv_general_dilated(padded, filters, (1,) * axes, "VALID"))
             else:
-                parts.append(lax.conv_general_dilated(x, filters, (1,) * axes, around))
-        y = jnp.stack(parts, axis=-1).reshape(len(x), out_channels, *counts, *stride)
+                parts.append(lax.conv_general_dilated(x, filters, (1,) * axes, pads))
+        y = jnp.stack(parts, axis=-1).reshape(len(x), out_channels, *counts, *steps)
         y = y.transpose(0, 1, *(axis for n in last for axis in (n, n + axes)))
-        return y.reshape(len(x), out_channels, *(counts * stride))[:, :, *map(slice, size)]
+        return y.reshape(len(x), out_channels, *(counts * steps))[:, :, *map(slice, size)]
 
     # On a CPU, XLA computes the gradients of the phases many times faster.
-    in_phases = (
-        groups == 1 and all(dilation == 1) and all(kernel >= stride) and math.prod(stride) <= 16
-    )
+    in_phases = groups == 1 and all(gaps == 1) and all(kernel >= steps) and math.prod(steps) <= 16
     y = lax.platform_dependent(x, weight, cpu=phases if in_phases else whole, default=whole)
     return y if bias is None else y + bias.reshape(-1, *(1 for _ in kernel))
 
