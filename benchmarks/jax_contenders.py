@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from jax import lax
 
 from benchmarks.contenders import Local
 from benchmarks.results import EMITTED, PORT
@@ -27,11 +28,33 @@ def translation(case: Case, folder: Path) -> Local:
 
 
 def plain(case: Case, folder: Path) -> Local:
-    """The translation that was saved in folder, with each layer of eqx.nn.Conv computed as Equinox does."""
+    """The translation that was saved in folder, with each layer of eqx.nn.Conv, and each convolution, computed as Equinox does."""
     module = imported(folder / "model.py")
-    functions = {name for name in vars(module) if name.startswith("convolve")}
-    vars(module).update(dict.fromkeys(functions, lambda layer, x: jax.vmap(layer)(x)))
+    layers, functions = ([n for n in vars(module) if what(n)] for what in (_is_layers, _is_functional))
+    vars(module).update(dict.fromkeys(layers, lambda layer, x: jax.vmap(layer)(x)))
+    vars(module).update(dict.fromkeys(functions, _whole))
     return _contender("eqx.nn.Conv2d", case, module, folder)
+
+
+def _is_layers(name: str) -> bool:
+    return name.startswith("convolve")
+
+
+def _is_functional(name: str) -> bool:
+    return name.endswith("_conv")
+
+
+def _whole(x: jax.Array, weight: jax.Array, stride: Any = (), padding: Any = (), dilation: Any = None, *_: int) -> jax.Array:
+    """A convolution as it stands. Without a stride it goes in steps of its kernel's size, without a padding it has none."""
+    kernel = weight.shape[2:]
+    return lax.conv_general_dilated(
+        x,
+        weight,
+        stride or kernel,
+        padding or [(0, 0)] * len(kernel),
+        rhs_dilation=dilation,
+        feature_group_count=x.shape[1] // weight.shape[1],
+    )
 
 
 def port(case: Case, file: Path, weights: Path, constants: Mapping[str, int]) -> Local:
