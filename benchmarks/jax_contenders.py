@@ -44,7 +44,9 @@ def _is_functional(name: str) -> bool:
     return name.endswith("_conv")
 
 
-def _whole(x: jax.Array, weight: jax.Array, stride: Any = (), padding: Any = (), dilation: Any = None, *_: int) -> jax.Array:
+def _whole(
+    x: jax.Array, weight: jax.Array, stride: Any = (), padding: Any = (), dilation: Any = None, *_: int
+) -> jax.Array:
     """A convolution as it stands. Without a stride it goes in steps of its kernel's size, without a padding it has none."""
     kernel = weight.shape[2:]
     return lax.conv_general_dilated(
