@@ -30,18 +30,12 @@ def translation(case: Case, folder: Path) -> Local:
 def plain(case: Case, folder: Path) -> Local:
     """The translation that was saved in folder, with each layer of eqx.nn.Conv, and each convolution, computed as Equinox does."""
     module = imported(folder / "model.py")
-    layers, functions = ([n for n in vars(module) if what(n)] for what in (_is_layers, _is_functional))
-    vars(module).update(dict.fromkeys(layers, lambda layer, x: jax.vmap(layer)(x)))
-    vars(module).update(dict.fromkeys(functions, _whole))
+    for name in list(vars(module)):
+        if name.startswith("convolve"):
+            setattr(module, name, lambda layer, x: jax.vmap(layer)(x))
+        elif name.endswith("_conv"):
+            setattr(module, name, _whole)
     return _contender("eqx.nn.Conv2d", case, module, folder)
-
-
-def _is_layers(name: str) -> bool:
-    return name.startswith("convolve")
-
-
-def _is_functional(name: str) -> bool:
-    return name.endswith("_conv")
 
 
 def _whole(

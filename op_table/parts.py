@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from op_table.axes import at, positive
+from op_table.axes import at, given, positive
 from op_table.dtypes import cast, is_array, promoted, result_type
 from op_table.expr import Expr, Size, Value, hint, jnp, lax
 from op_table.registry import Unsupported, lowers
@@ -60,7 +60,7 @@ def cut(x: Value, dim: int, sizes: Sequence[Any]) -> Any:
     """x cut along dim into consecutive parts of the given lengths."""
     if len(sizes) == 1:
         return (x,)
-    axis = {"axis": dim} if dim else {}
+    axis = given(axis=dim or None)
     if all(size == sizes[0] for size in sizes):
         return jnp.split(x, len(sizes), **axis)
     ends = list(itertools.accumulate(sizes[:-1]))
@@ -95,7 +95,7 @@ def tensor_split(x: Value, sections: int, dim: int = 0) -> Any:
     length = x.shape[positive(dim, x.ndim)]
     if not isinstance(length, Size) and length % sections == 0:
         return cut(x, dim, [length // sections] * sections)
-    return jnp.array_split(x, sections, **({"axis": dim} if dim else {}))
+    return jnp.array_split(x, sections, **given(axis=dim or None))
 
 
 @lowers("aten.tensor_split.indices")

@@ -115,9 +115,11 @@ def _cases_in_a_mode(
                 unlifted(*fresh(case.args), **fresh(case.kwargs))
             own = _arrays(_called(module, case) if plain else _with_buffers(narrow, case))
             truth = _arrays(_with_buffers(reference, case))
-            far = plain and any(error > FAR for error in _errors(own, truth).values())
-            exported = _arrays(_with_buffers(narrow, case)) if far else own
-        return Expected(case, truth, own, _astray(own, exported, truth))
+            found = Expected(case, truth, own)
+            if plain and any(error > FAR for error in found.errors().values()):
+                exported = _arrays(_with_buffers(narrow, case))
+                found = replace(found, astray=_astray(found, _errors(exported, truth)))
+        return found
 
     try:
         example = run(inputs.example(captured), False)
@@ -174,13 +176,10 @@ def _errors(own: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> d
     return {n: compare.distance(a, truth[n], a).error for n, a in own.items() if compare.is_inexact(a.dtype)}
 
 
-def _astray(
-    own: Mapping[str, np.ndarray], exported: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]
-) -> frozenset[str]:
+def _astray(found: Expected, rounding: Mapping[str, float]) -> frozenset[str]:
     """The outputs in which a module is further from the truth than rounding takes its exported program."""
-    rounding = _errors(exported, truth)
     return frozenset(
         name
-        for name, error in _errors(own, truth).items()
-        if error > compare.MULTIPLE * rounding[name] + compare.FLOOR_ULPS * compare.ulp(own[name].dtype)
+        for name, error in found.errors().items()
+        if error > compare.MULTIPLE * rounding[name] + compare.FLOOR_ULPS * compare.ulp(found.own[name].dtype)
     )

@@ -167,11 +167,11 @@ def _functionalised(program: ExportedProgram) -> ExportedProgram:
 
 def _functional(program: ExportedProgram) -> tuple[Graph, dict[Node, Node]]:
     """The program's graph without no-grad regions and in-place ops, and what each buffer that it writes to holds in the end."""
-    if transforms.stand_in(program.graph):
-        raise Undecided
     specs = program.graph_signature.input_specs
     buffers = {s.arg.name for s in specs if s.kind is InputKind.BUFFER}
     graph = _prepared_graph(program.graph, program.graph_module)
+    if transforms.stand_in(graph):
+        raise Undecided
     statistics.write_out(graph)
     finals = replace_in_place(graph, buffers)
     return regions.expand(graph, _functional_graph), finals

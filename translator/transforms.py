@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Graph, Node
+from torch.fx import Graph
 
-from translator.arrays import memory_of
 from translator.errors import CaptureError
-from translator.functionalise import mutates
+
+_CALLS = "torch._functorch.predispatch"
 
 ADVICE = (
     "forward computes gradients (torch.func.grad, vjp, jacrev, torch.autograd.grad), and torch.export takes what it differentiates by "
@@ -21,27 +21,8 @@ ADVICE = (
 
 
 def stand_in(graph: Graph) -> bool:
-    """Whether results of a graph come from calls of torch.func's own, between which ops mean something else.
-
-    The blocks that flex_attention may leave out are worked out by vmap, but say nothing of its result.
-    """
-    reached: set[Node] = {node for node in graph.nodes if _is_call(node)}
-    for node in graph.nodes:
-        given = node.all_input_nodes
-        if getattr(node.target, "__name__", "") == "flex_attention":
-            blocks: list[Node] = []
-            torch.fx.node.map_arg(node.args[4], blocks.append)
-            given = [part for part in given if part not in blocks]
-        if any(part in reached for part in given):
-            reached.add(node)
-            if mutates(node) and isinstance(node.args[0], Node):
-                written = memory_of(node.args[0].meta.get("val"))
-                reached |= {n for n in graph.nodes if written is not None and memory_of(n.meta.get("val")) == written}
-    return graph.output_node() in reached
-
-
-def _is_call(node: Node) -> bool:
-    return getattr(node.target, "__module__", "") == "torch._functorch.predispatch"
+    """Whether values in a graph come from calls of torch.func's own, between which ops mean something else."""
+    return any(node.users and getattr(node.target, "__module__", "") == _CALLS for node in graph.nodes)
 
 
 def require_known(program: ExportedProgram) -> None:

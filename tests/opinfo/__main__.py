@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,6 @@ def main(
     order += [(name, mode) for name in modules.entries() for mode in modules.MODES if name in wanted and mode in dtypes]
     console = Console()
     outcomes = {(o.op, o.dtype): o for o in map(Outcome.of, earlier.open())} if earlier is not None else {}
-    known_before = [key for key in outcomes if key not in order]
     written = results.open("w") if results is not None else contextlib.nullcontext()
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=ENTRIES_PER_PROCESS) as pool, written as file:
         for outcome in track(
@@ -58,7 +58,7 @@ def main(
                 file.flush()
             for surprise in known.surprises(outcome, whole=most is None):
                 console.print(f"{outcome.op} {outcome.dtype}: {surprise}", markup=False, highlight=False)
-    ordered = [outcomes[task] for task in _in_order([*known_before, *order])]
+    ordered = [outcomes[task] for task in _in_order(outcomes)]
     if page is not None:
         page.parent.mkdir(exist_ok=True)
         page.write_text(table.markdown(ordered, f"At most {most} samples of an entry were run." if most else ""))
@@ -67,7 +67,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _in_order(tasks: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _in_order(tasks: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """As the databases have them."""
     names = {name: place for place, name in enumerate([*entries.entries(), *modules.entries()])}
     return sorted(tasks, key=lambda task: (names[task[0]], ALL.index(task[1])))
