@@ -13,6 +13,7 @@ from op_table.convolution import (
     GROUPED,
     PATCHES,
     POINTWISE,
+    SCAN,
     SMALL,
     conv_transpose_options,
     fastest,
@@ -51,6 +52,8 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.small_conv_last)(input, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv_last)(input, weight, stride, around, dilation, groups)
+    elif kind == SCAN:
+        y = prelude(real.scan_conv_last)(input, weight, stride, around, dilation, groups)
     else:
         options: dict[str, Any] = {"dilation": dilation} if set(dilation) != {1} else {}
         options |= {"groups": groups} if groups != 1 else {}

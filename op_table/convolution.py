@@ -26,10 +26,12 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
     return option[0] if len(set(option)) == 1 else option
 
 
-POINTWISE, PATCHES, DEPTHWISE, GROUPED, SMALL = "pointwise", "patches", "depthwise", "grouped", "small"
+POINTWISE, PATCHES, SMALL = "pointwise", "patches", "small"
+DEPTHWISE, GROUPED, SCAN = "depthwise", "grouped", "scan"
 
-# More shifted products than this take long to compile, and so do more convolutions.
-_MANY = 64
+# More shifted products than this take long to compile, and so do more convolutions. Of longer kernels than _LONG, and of longer ones
+# than the result, XLA is slow at the convolutions of the groups, too.
+_MANY, _LONG = 64, 32
 
 # Of no more results than this is a convolution faster as a matrix product, and of channels-last images; `small_conv` and
 # `small_conv_last` ask again, when they know the size.
@@ -51,13 +53,14 @@ def fastest(
             return POINTWISE
         if tuple(stride) == tuple(kernel) and set(dilation) == {1}:
             return PATCHES
+    spans = (n + sum(pair) - d * (k - 1) for n, pair, d, k in zip(size, around, dilation, kernel, strict=True))
+    results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
+    places = math.prod(kernel)
     if groups == 1:
-        spans = (n + sum(pair) - d * (k - 1) for n, pair, d, k in zip(size, around, dilation, kernel, strict=True))
-        results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
-        return SMALL if math.prod(kernel) > 1 and results <= few else None
-    if in_channels == 1 and out_channels == groups:
-        return DEPTHWISE if math.prod(kernel) <= _MANY else None
-    return GROUPED if len(kernel) == 2 and groups <= _MANY else None
+        return SMALL if places > 1 and results <= few else None
+    if in_channels == 1 and out_channels == groups and places <= _MANY:
+        return DEPTHWISE
+    return GROUPED if in_channels > 1 and groups <= _MANY and places <= min(results, _LONG) else SCAN
 
 
 def pads(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -89,6 +92,8 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.small_conv)(x, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
+    elif kind == SCAN:
+        y = prelude(real.scan_conv)(x, weight, stride, around, dilation, groups)
     else:
         options: dict[str, Any] = {}
         if set(dilation) != {1}:

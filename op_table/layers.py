@@ -16,6 +16,7 @@ from op_table.convolution import (
     GROUPED,
     PATCHES,
     POINTWISE,
+    SCAN,
     SMALL,
     conv_transpose_options,
     fastest,
@@ -125,6 +126,7 @@ _FORMS = {
     PATCHES: real.convolve_patches,
     DEPTHWISE: real.convolve_depthwise,
     GROUPED: real.convolve_groups,
+    SCAN: real.convolve_scan,
     SMALL: real.convolve_any,
 }
 
@@ -151,6 +153,7 @@ _LAST = {
     PATCHES: last.convolve_patches_last,
     DEPTHWISE: last.convolve_depthwise_last,
     GROUPED: last.convolve_groups_last,
+    SCAN: last.convolve_scan_last,
     SMALL: last.convolve_any_last,
 }
 

@@ -15,6 +15,7 @@ from jax import Array, lax
 from torch import Tensor
 
 from benchmarks.lowerings.timing import Case, normal, weights
+from op_table.convolution import DEPTHWISE, GROUPED, SCAN, fastest
 from op_table.prelude import channels_last as last
 from op_table.prelude import convolution as prelude
 
@@ -225,20 +226,25 @@ def pointwise(channels: int, out: int, size: int) -> Case:
     )
 
 
-def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 1) -> Case:
+def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 1, axes: int = 2) -> Case:
     pad = (kernel - 1) // 2
-    window = Window((stride, stride), ((pad, pad), (pad, pad)), (1, 1))
-    forms: dict[str, Callable] = {"whole": partial(whole, window=window, groups=groups)}
-    if groups == channels:
-        forms = {"shifted": lambda x, weight: prelude.depthwise_conv(x, weight, *window)} | forms
-    else:
-        forms = {"apart": lambda x, weight: prelude.grouped_conv(x, weight, *window, groups)} | forms
+    window = Window((stride,) * axes, ((pad, pad),) * axes, (1,) * axes)
+    torch = {1: F.conv1d, 2: F.conv2d}[axes]
+    weight = weights(channels, channels // groups, *(kernel,) * axes)
+    forms: dict[str, Callable] = {
+        DEPTHWISE: lambda x, weight: prelude.depthwise_conv(x, weight, *window),
+        GROUPED: lambda x, weight: prelude.grouped_conv(x, weight, *window, groups),
+        SCAN: lambda x, weight: prelude.scan_conv(x, weight, *window, groups),
+        "whole": partial(whole, window=window, groups=groups),
+    }
+    emitted = fastest((size,) * axes, weight.shape, *window, groups)
+    others = ("whole", SCAN) if groups == channels or groups > 64 else ("whole", SCAN, GROUPED)
     return Case(
         "depthwise convolution" if groups == channels else "grouped convolution",
-        f"{BATCH} x {channels} x {size} x {size}, {groups} groups, kernel {kernel}, stride {stride}",
-        (normal(BATCH, channels, size, size), weights(channels, channels // groups, kernel, kernel)),
-        forms,
-        partial(F.conv2d, stride=stride, padding=pad, groups=groups),
+        f"{BATCH} x {channels} x {' x '.join([str(size)] * axes)}, {groups} groups, kernel {kernel}, stride {stride}",
+        (normal(BATCH, channels, *(size,) * axes), weight),
+        {name: forms[name] for name in dict.fromkeys((emitted, *others))},
+        partial(torch, stride=stride, padding=pad, groups=groups),
     )
 
 
@@ -281,6 +287,11 @@ def cases() -> Iterator[Case]:
     yield of_groups(96, 56, 96, 3)
     yield of_groups(384, 14, 384, 7)
     yield of_groups(128, 14, 32, 3)
+    yield of_groups(192, 14, 96, 3)
+    yield of_groups(256, 4, 8, 5)
+    yield of_groups(256, 14, 256, 13)
+    yield of_groups(1024, 99, 16, 19, axes=1)
+    yield of_groups(768, 49, 16, 129, axes=1)
     # Dense, by the size of the image.
     for channels, out, size, stride in (
         (64, 64, 56, 1),

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from op_table.prelude.convolution import ConvTranspose, conv_transpose
+from op_table.prelude.convolution import ConvTranspose, conv_transpose, convolve_scan, scan_conv
 
 
 def general_conv_last(
@@ -172,6 +172,19 @@ def grouped_conv_last(
     return lax.platform_dependent(x, weight, cpu=apart, default=whole)
 
 
+def scan_conv_last(
+    x: Float[Array, "batch *size in_channels"],
+    weight: Float[Array, "out_channels in_channels_of_group *kernel"],
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Array, "batch *new_size out_channels"]:
+    """scan_conv of channels-last arrays: XLA makes one transpose of this one and scan_conv's own."""
+    y = scan_conv(jnp.moveaxis(x, -1, 1), weight, stride, padding, dilation, groups)
+    return jnp.moveaxis(y, 1, -1)
+
+
 def convolve_last(
     layer: eqx.nn.Conv, x: Float[Array, "batch *size in_channels"]
 ) -> Float[Array, "batch *new_size out_channels"]:
@@ -221,6 +234,13 @@ def convolve_groups_last(
     options = layer.stride, layer.padding, layer.dilation, layer.groups
     y = grouped_conv_last(x, layer.weight, *options)
     return y if layer.bias is None else y + layer.bias.reshape(-1)
+
+
+def convolve_scan_last(
+    layer: eqx.nn.Conv, x: Float[Array, "batch *size in_channels"]
+) -> Float[Array, "batch *new_size out_channels"]:
+    """A convolution layer of groups of channels on a batch, channels last, as a sum over its kernel."""
+    return jnp.moveaxis(convolve_scan(layer, jnp.moveaxis(x, -1, 1)), 1, -1)
 
 
 def conv_transpose_last(

@@ -4,7 +4,8 @@ The program runs several times side by side: as it stands, in float64, and a few
 rounds pushed up or down by a few units in the last place. Where those runs agree, nothing may differ; where they part, a
 result is right within their spread; and an integer or a bool that they do not agree on (an argmax of what differs by a
 rounding) says nothing. A step that is exact on what it is given is never pushed, so ties of short numbers stay ties.
-In one of the runs a sum that is zero is -0.0: XLA takes `x + 0` for x, which is not so of x = -0.0.
+In one of the runs a zero is -0.0 where its sign says nothing: of a sum (XLA takes `x + 0` for x), of a floor division (torch's is
+0, JAX's may be -0) and of a softshrink (torch's vectors have 0 where its scalars have -0).
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Any
 
 import torch
 
-from tests.fuzz.program import APPROXIMATES, EXACT, NORMALIZES, SUMS, Program, Step, wide
+from tests.fuzz.program import APPROXIMATES, CANCELS, EXACT, NORMALIZES, SUMS, Program, Step, wide
 from translator.reference import _default_dtype, widened
 
 RUNS = 6
 PUSH = 4.0  # units in the last place, of a result or of the terms of a sum
-NEGATIVE = 3  # the run with sums of -0.0
+NEGATIVE = 3  # the run with zeros of -0.0
 DIVIDES = re.compile("/|div|reciprocal")
-ADDS = re.compile("[+-]=? |add|sub|lerp")
+OF_EITHER_SIGN = re.compile("[+-]=? |add|sub|lerp|//|'floor'|softshrink")  # the zeros
 SPREADS = 3.0  # the runs' spread is a sample, and the truth may lie beyond it
 
 
@@ -80,7 +81,7 @@ def bands(program: Program) -> list[Band]:
             if step.rounding != EXACT:
                 for name in step.results:
                     _push(step, name, plain, in_wide, pushed, before, generator)
-            if ADDS.search(step.line):
+            if OF_EITHER_SIGN.search(step.line):
                 for name in step.results:
                     _negate_zeros(pushed[NEGATIVE], name)
     # A discrete step may leave a run with another shape; none of ours do.
@@ -129,7 +130,7 @@ class _Terms:
 def _terms(step: Step, env: dict[str, torch.Tensor]) -> _Terms:
     if step.rounding == EXACT:
         return _Terms(True, 0.0)
-    short, size, longest, eps = True, 1.0, 1, 0.0
+    short, size, longest, eps = step.rounding != CANCELS, 1.0, 1, 0.0
     for name in step.reads:
         tensor = env.get(name)
         if tensor is None or tensor.numel() == 0 or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -158,13 +159,19 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     ulp = torch.finfo(value.dtype).eps
     narrowed = step.writes and terms.eps > ulp  # x.copy_(y * 0.3) rounds to y's dtype, and so does 0.3 in JAX
     divides = value.is_complex() and DIVIDES.search(step.line)  # by several roundings, even of what is whole
-    if divides or narrowed or step.rounding in (APPROXIMATES, NORMALIZES) or step.rounding == SUMS and not terms.short:
+    if (
+        divides
+        or narrowed
+        or step.rounding in (APPROXIMATES, NORMALIZES)
+        or step.rounding in (SUMS, CANCELS)
+        and not terms.short
+    ):
         rounded = torch.ones_like(rounded)
     if not rounded.any():
         return
     ulp = max(ulp, terms.eps) if narrowed else ulp
     magnitude = value.abs().nan_to_num(0, 0, 0)
-    if step.rounding == SUMS:
+    if step.rounding in (SUMS, CANCELS):
         magnitude = magnitude + terms.size
     elif step.rounding in (APPROXIMATES, NORMALIZES):
         magnitude = magnitude + min(float(magnitude.max()), 1.0)

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from op_table.convolution import fastest
 from tests.ops.harness import check
 from tests.ops.nn_checks import check_both
 
@@ -45,6 +46,23 @@ def test_one_example_without_batch_axis(n):
     check(CONV[n], x, w, b, op=f"aten.conv{n}d.default")
     w = torch.randn(4, 6, *(3,) * n)
     check(TRANSPOSE[n], x, w, b, op=transpose_op(n))
+
+
+@pytest.mark.parametrize("name, channels, groups, kernel, size", [
+    ("depthwise", (8, 8), 8, (3, 3), (9, 9)),
+    ("grouped", (8, 16), 4, (3, 3), (9, 9)),
+    ("grouped", (8, 8), 2, (7,), (30,)),
+    ("scan", (8, 8), 2, (40,), (90,)),  # a long kernel,
+    ("scan", (8, 8), 2, (5, 5), (4, 4)),  # one longer than the result,
+    ("scan", (8, 8), 8, (9, 9), (9, 9)),
+    ("scan", (8, 16), 8, (3, 3), (9, 9)),  # some filters a channel,
+    ("scan", (144, 144), 72, (3,), (9,)),  # and many groups
+])  # fmt: skip
+def test_convolutions_of_groups_are_computed_by_what_is_fast(name, channels, groups, kernel, size):
+    n, padding = len(size), tuple(k // 2 for k in kernel)
+    x, w = torch.randn(2, channels[0], *size), torch.randn(channels[1], channels[0] // groups, *kernel)
+    assert fastest(size, w.shape, (1,) * n, tuple((p, p) for p in padding), (1,) * n, groups) == name
+    check_both(lambda x, w: CONV[n](x, w, padding=padding, groups=groups), x, w, op=f"aten.conv{n}d.default")
 
 
 def test_axes_with_options_of_their_own():

@@ -1,5 +1,7 @@
 """The forms that XLA runs faster on a CPU, their values and gradients: against torch, and in forward mode against XLA's own."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +63,11 @@ def test_convolutions(size, kernel, stride, padding, dilation):
     check_gradient(last(channels_last.small_conv_last, *options), reference(1), x, dense)
     check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
     check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
+    for groups, weight in ((2, grouped), (4, depthwise)):
+        named = dict(zip(("stride", "padding", "dilation"), options, strict=True))
+        scan = partial(convolution.scan_conv, **named, groups=groups)
+        check_gradient(scan, reference(groups), x, weight)
+        check_gradient(last(channels_last.scan_conv_last, *options, groups), reference(groups), x, weight)
 
 
 def last(function, *options):
@@ -76,14 +83,18 @@ def test_a_large_convolution_is_no_product():
 
 
 @pytest.mark.parametrize("size, kernel, stride, padding, dilation", WINDOWS)
-def test_a_depthwise_convolution_in_all_modes_of_differentiation(size, kernel, stride, padding, dilation):
-    x, weight = (np.random.default_rng(0).normal(size=shape) for shape in ((2, 4, *size), (4, 1, *kernel)))
+@pytest.mark.parametrize("groups", [4, 2])
+def test_convolutions_of_groups_in_all_modes_of_differentiation(size, kernel, stride, padding, dilation, groups):
+    x, weight = (np.random.default_rng(0).normal(size=shape) for shape in ((2, 4, *size), (4, 4 // groups, *kernel)))
+    options = stride, pairs(padding), dilation
 
     def products(x, weight):
-        return convolution.depthwise_conv(x, weight, stride, pairs(padding), dilation)
+        if groups == 4:
+            return convolution.depthwise_conv(x, weight, *options)
+        return convolution.scan_conv(x, weight, *options, groups)
 
     def whole(x, weight):
-        return lax.conv_general_dilated(x, weight, stride, pairs(padding), rhs_dilation=dilation, feature_group_count=4)
+        return lax.conv_general_dilated(x, weight, *options[:2], rhs_dilation=dilation, feature_group_count=groups)
 
     def modes(function, x, weight):
         """Forward mode, the second derivative and a batch."""
