@@ -75,13 +75,15 @@ def small_conv_last(
         return general_conv_last(x, weight, stride, padding, dilation)
 
     def product(x: Array, weight: Array) -> Array:
-        kernel = weight.shape[2:]
         x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-        lengths = np.subtract(x.shape[1:-1], np.multiply(dilation, np.subtract(kernel, 1)))
-        starts = np.multiply(list(np.ndindex(*kernel)), dilation)
-        windows = [x[:, *map(slice, start, start + lengths, stride)] for start in starts]
-        met = jnp.stack(windows, axis=-1)
-        return met.reshape(*met.shape[:-2], weight[0].size) @ lax.collapse(weight, 1).T
+        options = zip(weight.shape[2:], stride, dilation, strict=True)
+        for axis, (k, step, gap) in enumerate(options, start=1):
+            length = x.shape[axis] - gap * (k - 1)
+            starts = range(0, gap * k, gap)
+            met = [lax.slice_in_dim(x, n, n + length, step, axis) for n in starts]
+            x = jnp.stack(met, axis=-1)
+        new_size = x.shape[1 : weight.ndim - 1]
+        return x.reshape(len(x), *new_size, weight[0].size) @ lax.collapse(weight, 1).T
 
     if math.prod(jax.eval_shape(whole, x, weight).shape[1:-1]) > 16:
         return whole(x, weight)

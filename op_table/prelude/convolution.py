@@ -51,14 +51,17 @@ def small_conv(
         return lax.conv_general_dilated(x, weight, stride, padding, rhs_dilation=dilation)
 
     def product(x: Array, weight: Array) -> Array:
-        kernel = weight.shape[2:]
         x = jnp.pad(x, [(0, 0), (0, 0), *padding])
-        lengths = np.subtract(x.shape[2:], np.multiply(dilation, np.subtract(kernel, 1)))
-        starts = np.multiply(list(np.ndindex(*kernel)), dilation)
-        windows = [x[:, :, *map(slice, start, start + lengths, stride)] for start in starts]
-        met = jnp.stack(windows, axis=2)
-        met = met.reshape(len(x), weight[0].size, math.prod(met.shape[3:]))
-        return (lax.collapse(weight, 1) @ met).reshape(len(x), len(weight), *windows[0].shape[2:])
+        for at, (k, step, gap) in enumerate(zip(weight.shape[2:], stride, dilation, strict=True)):
+            axis = 2 + 2 * at
+            length = x.shape[axis] - gap * (k - 1)
+            starts = range(0, gap * k, gap)
+            met = [lax.slice_in_dim(x, n, n + length, step, axis) for n in starts]
+            x = jnp.stack(met, axis)
+        new_size = x.shape[3::2]
+        x = jnp.moveaxis(x, range(2, x.ndim, 2), range(2, weight.ndim))
+        x = x.reshape(len(x), weight[0].size, math.prod(new_size))
+        return (lax.collapse(weight, 1) @ x).reshape(len(x), len(weight), *new_size)
 
     if math.prod(jax.eval_shape(whole, x, weight).shape[2:]) > 64:
         return whole(x, weight)

@@ -151,12 +151,18 @@ class Draw:
         if rounding == ROUNDS and TERMS.search(code):
             rounding = SUMS
         step = Step(op, line, names, rounding)
+        apart = {name: self.env[name].clone() for name in step.reads} if target else {}
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 run_step(step, self.env)
+                if target:
+                    run_step(step, apart)
         except Exception:
             self._undo(step)
+            return False
+        if target and not torch.allclose(self.env[target], apart[target], rtol=0, atol=0, equal_nan=True):
+            self._undo(step)  # it reads what it has written, in an order that torch does not tell
             return False
         tame = all(isinstance(self.env[name], torch.Tensor) and self._tame(self.env[name]) for name in names)
         tame = tame and not self._overflows(step)
