@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import translator
 from tests import linters
+from tests.function import Function
 from tests.zoo import models
 from tests.zoo.case import perturb_norms
 from translator.errors import TranslationError
@@ -41,15 +42,6 @@ class Sandwich(nn.Module):
 
     def forward(self, x):
         return self.second(self.inner(self.first(x)))
-
-
-class Function(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args):
-        return self.function(*args)
 
 
 SIZES = {1: (17,), 2: (12, 9), 3: (7, 6, 8)}

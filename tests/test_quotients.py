@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import translator
+from tests.function import Function
 
 S = torch.arange(1.0, 500.0)
 X = S[:, None] * torch.arange(1.0, 8.0)  # each quotient is whole
@@ -49,18 +50,9 @@ ROUNDED = {
 }
 
 
-class Module(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x, s):
-        return self.function(x, s)
-
-
 @pytest.mark.parametrize("name", ROUNDED)
 def test_rounded(name):
-    module = Module(ROUNDED[name]).eval()
+    module = Function(ROUNDED[name]).eval()
     translation = translator.translate(module, (X, S))
     found = jax.jit(lambda x, s: translation.model(x, s))(X.numpy(), S.numpy())
     np.testing.assert_array_equal(found, module(X, S))
@@ -72,7 +64,7 @@ def test_rounded(name):
     lambda x, s: (x / x.flip(1)).floor(),
 ])  # fmt: skip
 def test_what_is_not_rounded_or_does_not_broadcast_is_plain(function):
-    translation = translator.translate(Module(function).eval(), (X, S))
+    translation = translator.translate(Function(function).eval(), (X, S))
     assert "exact_divide" not in translation.source and translation.verify().ok
 
 

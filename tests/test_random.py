@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import translator
+from tests.function import Function
 from tests.opinfo import statistics
 
 X = torch.linspace(-1, 1, 12).reshape(3, 4)
@@ -100,15 +101,6 @@ def test_what_is_random_is_verified_with_nothing_left_to_chance(stack):
     assert any("not left to chance" in note for note in verification.notes)
 
 
-class Drawing(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 @pytest.mark.parametrize(
     "function",
     [
@@ -121,5 +113,5 @@ class Drawing(nn.Module):
     ],
 )
 def test_what_draws_is_verified_without_chance(function):
-    verification = translator.translate(Drawing(function).eval(), (X,)).verify(sizes=1)
+    verification = translator.translate(Function(function).eval(), (X,)).verify(sizes=1)
     assert verification.ok, str(verification)

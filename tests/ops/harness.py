@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from op_table.expr import Expr, RandomKey, Size, Value, evaluate
+from tests.function import Function
 from translator import arrays, fake_kernels
 from translator.lower import Sizes, lower_node, operand_value
 from translator.source import Printer
@@ -24,15 +25,6 @@ class _Printer(Printer):
         return ("key", 10) if isinstance(part, RandomKey) else super()._literal(part)
 
 
-class _Wrapped(torch.nn.Module):
-    def __init__(self, function: Callable):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: torch.Tensor) -> Any:
-        return self.function(*tensors)
-
-
 def to_array(tensor: torch.Tensor) -> jax.Array:
     return jax.device_put(arrays.to_array(tensor))  # jnp.asarray would compile a program for every shape
 
@@ -40,7 +32,7 @@ def to_array(tensor: torch.Tensor) -> jax.Array:
 def lowered(function: Callable, *tensors: torch.Tensor, compiled: bool = True) -> tuple[Any, list[str]]:
     """What the rules make of function on tensors, and the ops that were lowered."""
     with fake_kernels.installed():
-        program = torch.export.export(_Wrapped(function), tensors, strict=False)
+        program = torch.export.export(Function(function), tensors, strict=False)
     sizes = Sizes({})
     env: dict[Any, Any] = {}
     given: dict[str, Any] = {}
