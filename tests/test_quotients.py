@@ -44,6 +44,15 @@ ROUNDED = {
     "by a power": lambda x, s: (s[:200] ** 3 * 3 / torch.pow(s[:200], 3.0)).floor(),
     "by what is expanded": lambda x, s: (x / s[:, None].expand(-1, 7)).floor(),
     "by what is repeated": lambda x, s: (x / s[:, None].repeat(1, 7)).floor(),
+    "divided again": lambda x, s: torch.stack([(x * 41 / 41) // 1, (x * 41 / 41) % 1, (x * 41 / 41).fmod(1)]),
+    "divided again, with a mode": lambda x, s: torch.stack(
+        [torch.div(x * 41 / 41, 1.0, rounding_mode=mode) for mode in ("floor", "trunc")]
+    ),
+    "less than the greatest": lambda x, s: (x / s[7] - (x / s[7]).max()) // -3,
+    "sorted": lambda x, s: torch.stack([(s * 41 / 41).sort()[0], (s * 41 / 41).topk(499)[0]]).floor(),
+    "sorted into": lambda x, s: torch.stack([torch.bucketize(s * 41 / 41, s), torch.searchsorted(s, s * 41 / 41)]),
+    "of the sign": lambda x, s: torch.stack([torch.sgn(s * 41 / 41 - s), torch.heaviside(s * 41 / 41 - s, s)]),
+    "one of": lambda x, s: torch.isin(s * 41 / 41, s),
     "twice": lambda x, s: (s * s * 3 / s / s.flip(0).flip(0)).floor(),
     "by a constant array": lambda x, s: (s * 41 / torch.full_like(s, 41.0)).floor(),
     "one axis more": lambda x, s: (x[:7] / x[0]).int(),

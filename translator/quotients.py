@@ -19,6 +19,7 @@ from translator.lower import packet
 
 _DIVISIONS = {"div", "divide", "true_divide"}
 _DECIDING = {"floor", "ceil", "trunc", "fix", "round", "frac", "sign", "eq", "ne", "lt", "le", "gt", "ge"}
+_DECIDING |= {"floor_divide", "remainder", "fmod", "sgn", "heaviside", "bucketize", "searchsorted", "isin"}
 _CASTS = {"to", "_to_copy", "type_as"}
 # What may be done to a whole quotient that leaves it one, and how many such steps are looked through.
 _ARITHMETIC = {"add", "sub", "rsub", "mul", "div"}
@@ -27,10 +28,10 @@ STEPS = 2
 _MOVES = {
     "_unsafe_view", "abs", "adjoint", "alias", "amax", "amin", "as_strided", "broadcast_to", "cat", "chunk",
     "clamp", "clamp_max", "clamp_min", "clone", "concat", "contiguous", "copy", "detach", "diagonal", "expand",
-    "expand_as", "flatten", "flip", "gather", "index", "index_select", "mT", "masked_fill", "matrix_H", "maximum",
-    "minimum", "moveaxis", "movedim", "narrow", "neg", "numpy_T", "permute", "pixel_shuffle", "pixel_unshuffle",
+    "expand_as", "flatten", "flip", "gather", "index", "index_select", "mT", "masked_fill", "matrix_H", "max", "maximum",
+    "min", "minimum", "moveaxis", "movedim", "narrow", "neg", "numpy_T", "permute", "pixel_shuffle", "pixel_unshuffle",
     "relu", "repeat", "reshape", "reshape_as", "roll", "rot90", "select", "select_scatter", "slice",
-    "slice_scatter", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "swapdims", "t", "tile",
+    "slice_scatter", "sort", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "swapdims", "t", "tile", "topk",
     "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "where",
 }  # fmt: skip
 
@@ -108,7 +109,9 @@ def _decided(quotient: Node) -> bool:
 
 def _decides(user: Node) -> bool:
     name = packet(user)
-    return name in _DECIDING or name in _CASTS and not user.meta["val"].is_floating_point()
+    if name in _CASTS:
+        return not user.meta["val"].is_floating_point()
+    return name in _DECIDING or name in _DIVISIONS and user.kwargs.get("rounding_mode") is not None
 
 
 def _passes(user: Node) -> bool:
