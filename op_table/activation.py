@@ -99,8 +99,9 @@ def hardtanh(x: Expr, min_val=-1, max_val=1) -> Expr:
 def softplus(x: Expr, beta=1, threshold=20) -> Expr:
     scaled = x if beta == 1 else beta * x
     smooth = jax.nn.softplus(scaled) if beta == 1 else jax.nn.softplus(scaled) / beta
-    # Past the threshold torch returns x. At the default one, that is what softplus gives to the last digits of float32.
-    return smooth if threshold >= 20 else jnp.where(scaled > threshold, x, smooth)
+    # Past the threshold torch returns x. At the default one, that is what softplus gives, but in float64.
+    alike = threshold >= 20 and x.dtype.itemsize < 8
+    return smooth if alike else jnp.where(scaled > threshold, x, smooth)
 
 
 @lowers("aten.threshold.default")

@@ -800,3 +800,18 @@ def test_a_buffer_that_is_moved_to_where_it_is_already_is_no_state():
     translation = translator.translate(module, (X,))
     assert "State" not in translation.source
     np.testing.assert_allclose(translation.model(jnp.asarray(X.numpy())), module(X), rtol=1e-6)
+
+
+def test_a_copy_onto_its_own_conjugate_or_negative_is_a_write():
+    def conjugate(x):
+        y = torch.complex(x, x + 1)
+        y.conj().copy_(y)
+        return torch.stack([y.real, y.imag])
+
+    def negative(x):
+        y = x * 2
+        torch._neg_view(y).copy_(y)
+        return y
+
+    for function in (conjugate, negative):
+        assert translator.translate(Module(function), (X,)).verify(sizes=1).ok

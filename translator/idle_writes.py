@@ -24,6 +24,8 @@ def drop(graph: Graph) -> None:
 def _same(a: Any, b: Any) -> bool:
     if memory_of(a) is None or memory_of(a) != memory_of(b) or a.dtype != b.dtype:
         return False
+    if (a.is_conj(), a.is_neg()) != (b.is_conj(), b.is_neg()):
+        return False
     begins = same_shape((a.storage_offset(),), (b.storage_offset(),))
     return begins and same_shape(a.shape, b.shape) and same_shape(a.stride(), b.stride())
 

@@ -101,7 +101,7 @@ def depthwise_conv_last(
     dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
     reach = np.multiply(dilation, np.subtract(kernel, 1))
     places = np.multiply(list(np.ndindex(*kernel)), dilation)
-    around, steps = [(0, 0), *padding, (0, 0)], [slice(None, None, step) for step in stride]
+    around, steps = [*padding, (0, 0)], [slice(None, None, step) for step in stride]
 
     def factors(weight: Array) -> Array:
         """What each place of the kernel multiplies the channels by."""
@@ -110,13 +110,14 @@ def depthwise_conv_last(
     @jax.custom_jvp
     def shifted(x: Array, weight: Array) -> Array:
         def one(image: Array) -> Array:
+            image = jnp.pad(image, around)
             lengths, total = image.shape[:-1] - reach, jnp.zeros((), dtype)
             for place, factor in zip(places, factors(weight), strict=True):
                 total += image[*map(slice, place, place + lengths, stride)] * factor
             return total
 
-        # In a loop over the images: XLA would compute the sum anew wherever it is read.
-        return lax.map(one, jnp.pad(x, around))
+        # In a loop over the images: XLA would compute the sum anew wherever it is read, and what x comes from within the padding.
+        return lax.map(one, x)
 
     def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
         """Written with jnp.pad, the transpose of which are slices."""
@@ -131,7 +132,7 @@ def depthwise_conv_last(
         return lax.map(one, tangent)
 
     def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        padded = jnp.pad(x, around)
+        padded = jnp.pad(x, [(0, 0), *around])
         size = (len(x), *(padded.shape[1:-1] - reach), x.shape[-1])
 
         @jax.checkpoint

@@ -11,6 +11,15 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
+def product_of_each(
+    factor: Float[Array, "rows inner"], x: Float[Array, "batch inner columns"]
+) -> Float[Array, "batch rows columns"]:
+    """factor @ x. Where columns are many, a factor each is faster: XLA would move the axes of x, and of the product."""
+    if x.shape[2] >= max(factor.shape):
+        factor = jnp.broadcast_to(factor, (len(x), *factor.shape))
+    return factor @ x
+
+
 def pointwise_conv(
     x: Float[Array, "batch in_channels *size"],
     weight: Float[Array, "out_channels in_channels *ones"],
@@ -18,7 +27,7 @@ def pointwise_conv(
 ) -> Float[Array, "batch out_channels *new_size"]:
     """A convolution with a kernel of one element as a matrix product, which XLA computes faster."""
     x = x[:, :, *(slice(None, None, step) for step in stride)]
-    y = weight.reshape(weight.shape[:2]) @ lax.collapse(x, 2)
+    y = product_of_each(weight.reshape(weight.shape[:2]), lax.collapse(x, 2))
     return y.reshape(*y.shape[:2], *x.shape[2:])
 
 
@@ -34,8 +43,8 @@ def patch_conv(
     x = jnp.moveaxis(
         x.reshape(*x.shape[:2], *axes), range(2, x.ndim + len(kernel), 2), range(-len(kernel), 0)
     )
-    y = lax.collapse(weight, 1) @ x.reshape(len(x), math.prod(weight.shape[1:]), math.prod(counts))
-    return y.reshape(*y.shape[:2], *counts)
+    x = x.reshape(len(x), math.prod(weight.shape[1:]), math.prod(counts))
+    return product_of_each(lax.collapse(weight, 1), x).reshape(len(x), len(weight), *counts)
 
 
 def small_conv(
@@ -79,7 +88,7 @@ def depthwise_conv(
     dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
     reach = np.multiply(dilation, np.subtract(kernel, 1))
     places = np.multiply(list(np.ndindex(*kernel)), dilation)
-    around, steps = [(0, 0), (0, 0), *padding], [slice(None, None, step) for step in stride]
+    around, steps = [(0, 0), *padding], [slice(None, None, step) for step in stride]
 
     def factors(weight: Array) -> Array:
         """What each place of the kernel multiplies the channels by."""
@@ -88,13 +97,14 @@ def depthwise_conv(
     @jax.custom_jvp
     def shifted(x: Array, weight: Array) -> Array:
         def one(image: Array) -> Array:
+            image = jnp.pad(image, around)
             lengths, total = image.shape[1:] - reach, jnp.zeros((), dtype)
             for place, factor in zip(places, factors(weight), strict=True):
                 total += image[:, *map(slice, place, place + lengths, stride)] * factor
             return total
 
-        # In a loop over the images: XLA would compute the sum anew wherever it is read.
-        return lax.map(one, jnp.pad(x, around))
+        # In a loop over the images: XLA would compute the sum anew wherever it is read, and what x comes from within the padding.
+        return lax.map(one, x)
 
     def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
         """Written with jnp.pad, the transpose of which are slices."""
@@ -109,7 +119,7 @@ def depthwise_conv(
         return lax.map(one, tangent)
 
     def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        padded = jnp.pad(x, around)
+        padded = jnp.pad(x, [(0, 0), *around])
         size = (*x.shape[:2], *(padded.shape[2:] - reach))
 
         @jax.checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -216,6 +217,12 @@ def _is_integer(tensor: torch.Tensor) -> bool:
     return not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype != torch.bool
 
 
+def _bounded_product(tensor: torch.Tensor) -> bool:
+    """Whether no order of multiplication overflows: infinity times zero is NaN, and zero times what comes after it is not."""
+    grown = tensor.abs().nan_to_num(0, 0, 0).clamp(min=1).double().log().sum()
+    return float(grown) < 0.9 * math.log(torch.finfo(tensor.dtype).max)
+
+
 KINDS: dict[str, Callable[[torch.Tensor], bool]] = {
     "t": lambda t: True,
     "f": lambda t: t.is_floating_point(),
@@ -233,6 +240,7 @@ KINDS: dict[str, Callable[[torch.Tensor], bool]] = {
     "t2": lambda t: t.ndim >= 2,
     "f1": lambda t: t.is_floating_point() and t.ndim >= 1,
     "positive": lambda t: t.is_floating_point() and bool((t > 0.1).all()),
+    "factors": lambda t: t.is_floating_point() and _bounded_product(t),
     "unit": lambda t: t.is_floating_point() and bool((t.abs() < 0.9).all()),
 }
 

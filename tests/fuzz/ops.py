@@ -72,7 +72,7 @@ REDUCTIONS: dict[str, list[str]] = {
     ],
     SUMS: [
         "torch.sum({t})", "torch.sum({t}, {d}, {k})", "torch.sum({t1}, {ds}, {k})", "{t}.sum(0)", "torch.mean({fc})", "torch.mean({fc}, {d}, {k})", "torch.mean({f1}, {ds})",
-        "torch.mean({r}, {d}, dtype=torch.float32)", "torch.sum({r}, {d}, dtype={fdtype})", "torch.prod({f}, {d})", "torch.prod({f})", "torch.cumsum({t}, {d})", "torch.cumprod({f}, {d})",
+        "torch.mean({r}, {d}, dtype=torch.float32)", "torch.sum({r}, {d}, dtype={fdtype})", "torch.prod({factors}, {d})", "torch.prod({factors})", "torch.cumsum({t}, {d})", "torch.cumprod({factors}, {d})",
         "torch.norm({f})",
         "torch.norm({f}, 1, {d})", "torch.linalg.vector_norm({f}, 3, {d})", "torch.linalg.vector_norm({f}, float('inf'))", "torch.nansum({f}, {d})", "torch.diff({f}, dim={d})",
         "torch.logsumexp({f}, {d})", "torch.softmax({f}, {d})", "torch.log_softmax({f}, {d})", "F.softmin({f}, {d})", "torch.logcumsumexp({f}, {d})", "torch.softmax({n}, {d}, dtype=torch.float32)", "torch.sinc({f})",

@@ -36,7 +36,7 @@ def _candidates(program: Program) -> Iterator[Program]:
     if len(program.outputs) > 1:
         for name in program.outputs:
             yield replace(outputs=(name,))
-    if program.x64:
+    if program.x64 and "float64" not in str(program):  # which would be another program
         yield replace(x64=False)
     if program.dynamic:
         yield replace(dynamic=False)

@@ -28,8 +28,10 @@ def pairs(padding):
 
 @pytest.mark.parametrize("axes", SIZES)
 @pytest.mark.parametrize("kernel", [1, 2, 3])
-def test_pointwise_and_patches(axes, kernel):
-    x, weight, stride = double(2, 3, *SIZES[axes]), double(4, 3, *(kernel,) * axes), (kernel,) * axes
+@pytest.mark.parametrize("channels", [3, 200])  # fewer and more than there are results a channel
+def test_pointwise_and_patches(axes, kernel, channels):
+    x, weight = double(2, channels, *SIZES[axes]), double(4, channels, *(kernel,) * axes)
+    stride = (kernel,) * axes
     if kernel == 1:
         strides = tuple(range(1, axes + 1))
         check_gradient(
