@@ -9,7 +9,6 @@ import numpy as np
 from op_table.axes import number
 from op_table.convolution import (
     DEPTHWISE,
-    FEW_LAST,
     GROUPED,
     PATCHES,
     POINTWISE,
@@ -41,7 +40,7 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, FEW_LAST)
+    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, last=True)
     if kind == POINTWISE:
         y = prelude(real.pointwise_conv_last)(input, weight, stride)
     elif kind == PATCHES:

@@ -33,17 +33,23 @@ DEPTHWISE, GROUPED, SCAN = "depthwise", "grouped", "scan"
 # than the result, XLA is slow at the convolutions of the groups, too.
 _MANY, _LONG = 64, 32
 
-# Of no more results than this is a convolution faster as a matrix product, and of channels-last images; `small_conv` and
-# `small_conv_last` ask again, when they know the size.
-_FEW, FEW_LAST = 64, 16
+# Of no more results than this, and of no more inputs to a result, is a convolution faster as a matrix product: of torch's layout, and
+# of channels-last images. `small_conv` and `small_conv_last` ask again, when they know the size.
+_FEW, _FEW_LAST = (64, 48), (16, 0)
 
 
 def fastest(
-    size: Sequence[int], weight: Sequence[int], stride: Any, around: tuple, dilation: Any, groups: int, few: int = _FEW
+    size: Sequence[int],
+    weight: Sequence[int],
+    stride: Any,
+    around: tuple,
+    dilation: Any,
+    groups: int,
+    last: bool = False,
 ) -> str | None:
     """Which form of a convolution XLA runs faster than its own (see benchmarks/lowerings).
 
-    size: that of the example images. around: see `pads`. few: the most results of a small convolution.
+    size: that of the example images. around: see `pads`. last: whether channels are.
     """
     out_channels, in_channels, *kernel = weight
     if not all(map(static, weight)):
@@ -57,7 +63,8 @@ def fastest(
     results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
     places = math.prod(kernel)
     if groups == 1:
-        return SMALL if places > 1 and results <= few else None
+        few, few_inputs = _FEW_LAST if last else _FEW
+        return SMALL if places > 1 and (results <= few or in_channels * places <= few_inputs) else None
     if in_channels == 1 and out_channels == groups and places <= _MANY:
         return DEPTHWISE
     return GROUPED if in_channels > 1 and groups <= _MANY and places <= min(results, _LONG) else SCAN

@@ -12,7 +12,6 @@ from typing import Any
 
 from op_table.convolution import (
     DEPTHWISE,
-    FEW_LAST,
     GROUPED,
     PATCHES,
     POINTWISE,
@@ -139,12 +138,14 @@ def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0,
     return None if form is None else prelude(_FORMS[form])
 
 
-def _form(size: tuple, weight: Expr, stride: Any, padding: Any, dilation: Any, groups: int, *few: int) -> str | None:
+def _form(
+    size: tuple, weight: Expr, stride: Any, padding: Any, dilation: Any, groups: int, last: bool = False
+) -> str | None:
     """`fastest`, for a layer: one that pads both sides differently has no padding that `small_conv` could be given."""
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    form = fastest(size, weight.shape, stride, around, dilation, groups, *few)
+    form = fastest(size, weight.shape, stride, around, dilation, groups, last)
     return None if form == SMALL and any(low != high for low, high in around) else form
 
 
@@ -160,7 +161,7 @@ _LAST = {
 
 def _conv_lift_last(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
     """On channels-last arrays, a function of the prelude calls every convolution."""
-    form = _form(input.aval.shape[1:-1], weight, stride, padding, dilation, groups, FEW_LAST)
+    form = _form(input.aval.shape[1:-1], weight, stride, padding, dilation, groups, last=True)
     return prelude(last.convolve_last if form is None else _LAST[form])
 
 

@@ -8,11 +8,11 @@ from op_table.expr import Expr, RandomKey, prelude
 from op_table.prelude import recurrent as real
 from op_table.registry import Unsupported, lowers
 
-STEPS = {
-    "lstm": real.lstm_step,
-    "gru": real.gru_step,
-    "rnn_tanh": real.rnn_tanh_step,
-    "rnn_relu": real.rnn_relu_step,
+CELLS = {
+    "lstm": real.lstm_cell,
+    "gru": real.gru_cell,
+    "rnn_tanh": real.rnn_tanh_cell,
+    "rnn_relu": real.rnn_relu_cell,
 }
 NETWORKS = {"lstm": real.lstm, "gru": real.gru, "rnn_tanh": real.rnn_tanh, "rnn_relu": real.rnn_relu}
 
@@ -24,8 +24,8 @@ def _network(name: str) -> Callable:
         weights = _by_direction(list(params), has_biases, num_layers * (2 if bidirectional else 1))
         if dropout > 0 and train and num_layers > 1:
             state = tuple(hx) if name == "lstm" else (hx,)
-            step, network = prelude(STEPS[name]), prelude(real.recurrent_with_dropout)
-            return network(step, input, state, weights, dropout, RandomKey(), **given)
+            cell, network = prelude(CELLS[name]), prelude(real.recurrent_with_dropout)
+            return network(cell, input, state, weights, dropout, RandomKey(), **given)
         state = tuple(hx) if name == "lstm" else hx
         return prelude(NETWORKS[name])(input, state, weights, **given)
 
@@ -54,10 +54,10 @@ for _name in NETWORKS:
 
 
 def _cell(name: str, input: Expr, state: tuple, w_ih: Expr, w_hh: Expr, b_ih: Expr | None, b_hh: Expr | None) -> Expr:
-    inputs = input @ w_ih.T
+    inputs, recurrent = input @ w_ih.T, state[0] @ w_hh.T
     if b_ih is not None:
-        inputs = inputs + b_ih
-    return prelude(STEPS[name])(inputs, state, w_hh.T, *([] if b_hh is None else [b_hh]))
+        inputs, recurrent = inputs + b_ih, recurrent + b_hh
+    return prelude(CELLS[name])(inputs, recurrent, state)
 
 
 @lowers("aten.lstm_cell.default")

@@ -324,3 +324,16 @@ def test_a_slice_from_before_the_first_of_known_positions():
 def test_the_length_of_a_vector(function):
     verification = translator.translate(wrap(function), (torch.arange(7.0),)).verify(random=1, sizes=2)
     assert verification.ok, str(verification)
+
+
+def test_an_axis_that_is_repeated_and_merged():
+    heads = wrap(lambda x: (x * 2)[:, :, None].expand(2, 3, 4, 5).reshape(2, 12, 5))
+    translation = translator.translate(heads, (torch.randn(2, 3, 5),))
+    assert "jnp.repeat(" in translation.source and translation.verify(sizes=0).ok
+    in_front = wrap(lambda x: x.mean(0).unsqueeze(-1).expand(2, 1).reshape(2, 1, 1))
+    assert translator.translate(in_front, (torch.randn(3),)).verify(sizes=0).ok
+
+
+def test_an_axis_that_is_squeezed_and_known_to_be_one():
+    function = wrap(lambda x: (x[::3].squeeze(), x + torch.ones(3, 5)))  # the length is known only afterwards
+    assert translator.translate(function, (torch.randn(3, 5),)).verify(sizes=0).ok

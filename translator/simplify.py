@@ -15,7 +15,7 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree as pytree
 
-from translator.affine import same_shape
+from translator.affine import same_shape, size_expr
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
 from translator.functionalise import DROPOUT
@@ -114,7 +114,7 @@ def kept_axes(graph: Graph) -> list[sympy.Basic]:
             dims = node.args[1] if len(node.args) > 1 else range(len(shape))
             sizes = [shape[dim] for dim in ([dims] if isinstance(dims, int) else dims) if shape]
             conditions += [sympy.Ne(size.node.expr, 1) for size in sizes if isinstance(size, torch.SymInt)]
-    return [condition for condition in conditions if condition is not sympy.true]
+    return [condition for condition in conditions if condition not in (sympy.true, sympy.false)]  # known already
 
 
 def drop_checks(graph: Graph) -> None:
@@ -318,12 +318,15 @@ def fold_repeats(graph: Graph) -> None:
         source, shape, value = thin.args[0], wide.meta["val"].shape, node.meta["val"]
         axis = thin.args[1] % len(shape)
         before = source.meta["val"].shape
-        if axis == 0 or not isinstance(shape[axis], int) or not isinstance(before[axis - 1], int):
+        if len(shape) != len(before) + 1:  # expanding puts axes in front, too
+            continue
+        count = size_expr(shape[axis])
+        if axis == 0 or not count.is_Integer or not size_expr(before[axis - 1]).is_Integer:
             continue
         merged = (*before[: axis - 1], before[axis - 1] * shape[axis], *before[axis:])
         if same_shape(shape[:axis] + shape[axis + 1 :], before) and same_shape(value.shape, merged):
             with graph.inserting_before(node):
-                new = graph.call_function(aten.repeat_interleave.self_int, (source, shape[axis], axis - 1))
+                new = graph.call_function(aten.repeat_interleave.self_int, (source, int(count), axis - 1))
             new.meta = dict(node.meta)
             replace(node, new)
             graph.erase_node(node)

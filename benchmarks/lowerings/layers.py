@@ -228,17 +228,17 @@ def embedding(vocabulary: int, features: int, tokens: int) -> Case:
     )
 
 
-def _unrolled(step: Callable, x: Array, state: tuple[Array, ...], arrays: Sequence[Array], unroll: int) -> Array:
+def _unrolled(cell: Callable, x: Array, state: tuple[Array, ...], arrays: Sequence[Array], unroll: int) -> Array:
     weight_ih, weight_hh, bias_ih, bias_hh = arrays
     inputs = x @ weight_ih.T + bias_ih
-    one = lambda state, now: (new := step(now, state, weight_hh.T, bias_hh), new[0])
+    one = lambda state, now: (new := cell(now, state[0] @ weight_hh.T + bias_hh, state), new[0])
     return lax.scan(one, state, inputs, unroll=unroll)[1]
 
 
 def recurrent_network(kind: str, features: int, hidden: int, steps: int) -> Case:
-    count, states, step, call = {
-        "lstm": (4, 2, recurrent.lstm_step, recurrent.lstm),
-        "gru": (3, 1, recurrent.gru_step, recurrent.gru),
+    count, states, cell, call = {
+        "lstm": (4, 2, recurrent.lstm_cell, recurrent.lstm),
+        "gru": (3, 1, recurrent.gru_cell, recurrent.gru),
     }[kind]
     arrays = (
         weights(count * hidden, features),
@@ -256,12 +256,16 @@ def recurrent_network(kind: str, features: int, hidden: int, steps: int) -> Case
 
     def inside(x: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> Array:
         """The inputs' product in each step."""
-        one = lambda state, now: (new := step(now @ weight_ih.T + bias_ih, state, weight_hh.T, bias_hh), new[0])
+
+        def one(state: tuple[Array, ...], now: Array) -> tuple:
+            new = cell(now @ weight_ih.T + bias_ih, state[0] @ weight_hh.T + bias_hh, state)
+            return new, new[0]
+
         return lax.scan(one, start(), x)[1]
 
     def unrolled(x: Array, *arrays: Array, unroll: int) -> Array:
         """weight_hh transposed in the loop, or wherever XLA takes it."""
-        return _unrolled(step, x, start(), arrays, unroll)
+        return _unrolled(cell, x, start(), arrays, unroll)
 
     def reference(x: torch.Tensor, *arrays: torch.Tensor) -> torch.Tensor:
         zeros = torch.zeros(1, BATCH, hidden)
@@ -269,7 +273,7 @@ def recurrent_network(kind: str, features: int, hidden: int, steps: int) -> Case
         return getattr(torch, kind)(x, state, list(arrays), True, 1, 0.0, torch.is_grad_enabled(), False, False)[0]
 
     forms = {f.__name__: f for f in (emitted, inside)}
-    forms |= {f"unroll={n}": partial(unrolled, unroll=n) for n in (2, 4)}
+    forms |= {f"unroll={n}": partial(unrolled, unroll=n) for n in (1, 2, 4)}
     size = f"{steps} x {BATCH} x {features} to {hidden}"
     return Case(kind, size, (normal(steps, BATCH, features), *arrays), forms, reference, 1e-3)
 

@@ -54,7 +54,7 @@ def small_conv(
     padding: Sequence[tuple[int, int]],
     dilation: Sequence[int],
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A convolution. On a CPU, XLA computes few results faster as a product with what they come from."""
+    """A convolution. On a CPU, XLA computes few results, or of few inputs each, faster as a product."""
 
     def whole(x: Array, weight: Array) -> Array:
         return lax.conv_general_dilated(x, weight, stride, padding, rhs_dilation=dilation)
@@ -70,9 +70,9 @@ def small_conv(
         new_size = x.shape[3::2]
         x = jnp.moveaxis(x, range(2, x.ndim, 2), range(2, weight.ndim))
         x = x.reshape(len(x), weight[0].size, math.prod(new_size))
-        return (lax.collapse(weight, 1) @ x).reshape(len(x), len(weight), *new_size)
+        return product_of_each(lax.collapse(weight, 1), x).reshape(len(x), len(weight), *new_size)
 
-    if math.prod(jax.eval_shape(whole, x, weight).shape[2:]) > 64:
+    if weight[0].size > 48 and math.prod(jax.eval_shape(whole, x, weight).shape[2:]) > 64:
         return whole(x, weight)
     return lax.platform_dependent(x, weight, cpu=product, default=whole)
 
@@ -223,7 +223,7 @@ def convolve(
 def convolve_any(
     layer: eqx.nn.Conv, x: Float[Array, "batch in_channels *size"]
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """jax.vmap(layer)(x), as a matrix product where the kernel or the result is small."""
+    """jax.vmap(layer)(x), as a matrix product where the kernel, the input or the result is small."""
     assert not isinstance(layer.padding, str)
     if math.prod(layer.kernel_size) > 1:
         y = small_conv(x, layer.weight, layer.stride, layer.padding, layer.dilation)

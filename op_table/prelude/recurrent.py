@@ -1,11 +1,12 @@
 """Recurrent networks with torch's gates and weights.
 
-A step takes what the inputs contribute, computed for all times at once, and weight_hh transposed, once
-for all. The weights of one direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
+A cell takes what the inputs contribute, computed for all times at once, and what the last output does.
+The weights of one direction of one layer are (weight_ih, weight_hh), followed by (bias_ih, bias_hh) where there are any
 (None where only a projection follows) and by weight_hr where an LSTM projects its output.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,65 +16,110 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from op_table.prelude.random import dropout
 
 
-def lstm_step(
+def lstm_cell(
     inputs: Float[Array, "batch 4*hidden"],
+    recurrent: Float[Array, "batch 4*hidden"],
     state: tuple[Float[Array, "batch output"], Float[Array, "batch hidden"]],
-    recurrent_weight: Float[Array, "output 4*hidden"],
-    bias_hh: Float[Array, " 4*hidden"] | None = None,
-    weight_hr: Float[Array, "output hidden"] | None = None,
-) -> tuple[Float[Array, "batch output"], Float[Array, "batch hidden"]]:
+) -> tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"]]:
     """One step of torch.nn.LSTM: the new (output, cell)."""
-    h, c = state
-    gates = inputs + h @ recurrent_weight
-    if bias_hh is not None:
-        gates = gates + bias_hh
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    h = jax.nn.sigmoid(o) * jnp.tanh(c)
-    return h if weight_hr is None else h @ weight_hr.T, c
+    i, f, g, o = jnp.split(inputs + recurrent, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * state[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
 
-def gru_step(
+def gru_cell(
     inputs: Float[Array, "batch 3*hidden"],
+    recurrent: Float[Array, "batch 3*hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    recurrent_weight: Float[Array, "hidden 3*hidden"],
-    bias_hh: Float[Array, " 3*hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
     """One step of torch.nn.GRU, whose reset gate acts after the product with the recurrent weight."""
-    (h,) = state
-    recurrent = h @ recurrent_weight
-    if bias_hh is not None:
-        recurrent = recurrent + bias_hh
     r, z, n = zip(jnp.split(inputs, 3, axis=-1), jnp.split(recurrent, 3, axis=-1), strict=True)
     update = jax.nn.sigmoid(z[0] + z[1])
     new = jnp.tanh(n[0] + jax.nn.sigmoid(r[0] + r[1]) * n[1])
-    return ((1 - update) * new + update * h,)
+    return ((1 - update) * new + update * state[0],)
 
 
-def rnn_tanh_step(
+def rnn_tanh_cell(
     inputs: Float[Array, "batch hidden"],
+    recurrent: Float[Array, "batch hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    recurrent_weight: Float[Array, "hidden hidden"],
-    bias_hh: Float[Array, " hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
     """One step of torch.nn.RNN."""
-    recurrent = state[0] @ recurrent_weight
-    return (jnp.tanh(inputs + (recurrent if bias_hh is None else recurrent + bias_hh)),)
+    return (jnp.tanh(inputs + recurrent),)
 
 
-def rnn_relu_step(
+def rnn_relu_cell(
     inputs: Float[Array, "batch hidden"],
+    recurrent: Float[Array, "batch hidden"],
     state: tuple[Float[Array, "batch hidden"]],
-    recurrent_weight: Float[Array, "hidden hidden"],
-    bias_hh: Float[Array, " hidden"] | None = None,
 ) -> tuple[Float[Array, "batch hidden"]]:
     """One step of torch.nn.RNN(nonlinearity="relu")."""
-    recurrent = state[0] @ recurrent_weight
-    return (jax.nn.relu(inputs + (recurrent if bias_hh is None else recurrent + bias_hh)),)
+    return (jax.nn.relu(inputs + recurrent),)
+
+
+def affine(
+    x: Float[Array, "*batch in"],
+    weight: Float[Array, "in out"],
+    bias: Float[Array, " out"] | None = None,
+) -> Float[Array, "*batch out"]:
+    """x @ weight + bias."""
+    y = x @ weight
+    return y if bias is None else y + bias
+
+
+def scan_cell(
+    cell: Callable,
+    inputs: Float[Array, "time batch gates"],
+    state: tuple[Float[Array, "batch hidden"], ...],
+    weight: Float[Array, "hidden gates"],
+    bias: Float[Array, " gates"] | None = None,
+    weight_hr: Float[Array, "output hidden"] | None = None,
+    *,
+    reverse: bool,
+) -> tuple[tuple[Float[Array, "batch _"], ...], Float[Array, "time batch output"]]:
+    """A cell over all times: the final state, and the outputs.
+
+    Of few examples, the gradient by weight is one product over all times: adding up one each, as
+    lax.scan does, takes as long as all else.
+    """
+
+    def run(given: tuple, keep: bool) -> tuple:
+        inputs, state, weight, bias = given
+
+        def step(state: tuple, now: Array) -> tuple:
+            recurrent = affine(state[0], weight, bias)
+            h, *c = cell(now, recurrent, state)
+            new = (h if weight_hr is None else h @ weight_hr.T, *c)
+            return new, (new[0], (recurrent, state) if keep else None)
+
+        final, (output, kept) = lax.scan(step, state, inputs, reverse=reverse)
+        return (final, output), kept
+
+    @jax.custom_jvp
+    def outputs(*given: Any) -> tuple:
+        return run(given, keep=False)[0]
+
+    @outputs.defjvp
+    def tangents_of_outputs(given: tuple, tangents: tuple) -> tuple:
+        result, (recurrent, states) = run(given, keep=True)
+        of_inputs, of_state, of_weight, of_bias = tangents
+        moved = affine(states[0], of_weight, of_bias)
+        linear = jax.vmap(lambda *at: jax.linearize(cell, *at)[1])(given[0], recurrent, states)
+
+        def step(of_state: tuple, now: tuple) -> tuple:
+            linear, of_inputs, moved = now
+            new = linear(of_inputs, moved + of_state[0] @ given[2], of_state)
+            return new, new[0]
+
+        return result, lax.scan(step, of_state, (linear, of_inputs, moved), reverse=reverse)
+
+    given = inputs, state, weight, bias
+    few = weight_hr is None and 16 * len(state[0]) < len(weight)
+    return outputs(*given) if few else run(given, keep=False)[0]
 
 
 def recurrent_layers(
-    step: Callable,
+    cell: Callable,
     x: Float[Array, "time batch features"],
     state: tuple[Float[Array, "layers batch size"], ...],
     weights: Sequence[tuple],
@@ -88,17 +134,11 @@ def recurrent_layers(
         outputs = []
         for direction in range(directions):
             weight_ih, weight_hh, *rest = weights[first + direction]
-            inputs = x @ weight_ih.T
-            if rest and rest[0] is not None:
-                inputs = inputs + rest[0]
-            final, output = lax.scan(
-                lambda state, now, w=(weight_hh.T, *rest[1:]): (
-                    new := step(now, state, *w),
-                    new[0],
-                ),
-                tuple(s[first + direction] for s in state),
-                inputs,
-                reverse=direction == 1,
+            bias_ih, *rest = rest or (None,)
+            start = tuple(s[first + direction] for s in state)
+            inputs = affine(x, weight_ih.T, bias_ih)
+            final, output = scan_cell(
+                cell, inputs, start, weight_hh.T, *rest, reverse=direction == 1
             )
             finals.append(final)
             outputs.append(output)
@@ -116,7 +156,7 @@ def lstm(
     batch_first: bool = False,
 ) -> tuple[Array, Array, Array]:
     """torch.nn.LSTM without dropout: the outputs, and the last output and cell of every layer."""
-    y, (h, c) = recurrent_layers(lstm_step, x, state, weights, bidirectional, batch_first)
+    y, (h, c) = recurrent_layers(lstm_cell, x, state, weights, bidirectional, batch_first)
     return y, h, c
 
 
@@ -129,7 +169,7 @@ def gru(
     batch_first: bool = False,
 ) -> tuple[Array, Array]:
     """torch.nn.GRU without dropout: the outputs, and the last of every layer."""
-    y, (h,) = recurrent_layers(gru_step, x, (state,), weights, bidirectional, batch_first)
+    y, (h,) = recurrent_layers(gru_cell, x, (state,), weights, bidirectional, batch_first)
     return y, h
 
 
@@ -142,7 +182,7 @@ def rnn_tanh(
     batch_first: bool = False,
 ) -> tuple[Array, Array]:
     """torch.nn.RNN without dropout: the outputs, and the last of every layer."""
-    y, (h,) = recurrent_layers(rnn_tanh_step, x, (state,), weights, bidirectional, batch_first)
+    y, (h,) = recurrent_layers(rnn_tanh_cell, x, (state,), weights, bidirectional, batch_first)
     return y, h
 
 
@@ -155,12 +195,12 @@ def rnn_relu(
     batch_first: bool = False,
 ) -> tuple[Array, Array]:
     """torch.nn.RNN(nonlinearity="relu") without dropout: the outputs, the last of every layer."""
-    y, (h,) = recurrent_layers(rnn_relu_step, x, (state,), weights, bidirectional, batch_first)
+    y, (h,) = recurrent_layers(rnn_relu_cell, x, (state,), weights, bidirectional, batch_first)
     return y, h
 
 
 def recurrent_with_dropout(
-    step: Callable,
+    cell: Callable,
     x: Float[Array, "time batch features"],
     state: tuple[Float[Array, "layers batch size"], ...],
     weights: Sequence[tuple],
@@ -179,7 +219,7 @@ def recurrent_with_dropout(
             x = dropout(x, p, layer_key)
         layer = slice(first, first + directions)
         x, final = recurrent_layers(
-            step, x, tuple(s[layer] for s in state), weights[layer], bidirectional, batch_first
+            cell, x, tuple(s[layer] for s in state), weights[layer], bidirectional, batch_first
         )
         finals.append(final)
     return x, *(jnp.concatenate(s) for s in zip(*finals, strict=True))

@@ -49,6 +49,8 @@ def test_one_example_without_batch_axis(n):
 
 
 @pytest.mark.parametrize("name, channels, groups, kernel, size", [
+    ("small", (1, 8), 1, (7,), (90,)),
+    (None, (20, 8), 1, (7,), (90,)),
     ("depthwise", (8, 8), 8, (3, 3), (9, 9)),
     ("grouped", (8, 16), 4, (3, 3), (9, 9)),
     ("grouped", (8, 8), 2, (7,), (30,)),
@@ -58,7 +60,7 @@ def test_one_example_without_batch_axis(n):
     ("scan", (8, 16), 8, (3, 3), (9, 9)),  # some filters a channel,
     ("scan", (144, 144), 72, (3,), (9,)),  # and many groups
 ])  # fmt: skip
-def test_convolutions_of_groups_are_computed_by_what_is_fast(name, channels, groups, kernel, size):
+def test_convolutions_are_computed_by_what_is_fast(name, channels, groups, kernel, size):
     n, padding = len(size), tuple(k // 2 for k in kernel)
     x, w = torch.randn(2, channels[0], *size), torch.randn(channels[1], channels[0] // groups, *kernel)
     assert fastest(size, w.shape, (1,) * n, tuple((p, p) for p in padding), (1,) * n, groups) == name

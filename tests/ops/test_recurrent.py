@@ -6,7 +6,14 @@ import torch
 import torch.nn as nn
 
 import translator
-from op_table.prelude.recurrent import recurrent_with_dropout, rnn_relu_step
+from op_table.prelude.recurrent import (
+    gru_cell,
+    lstm_cell,
+    recurrent_with_dropout,
+    rnn_relu_cell,
+    rnn_tanh_cell,
+    scan_cell,
+)
 from op_table.registry import Unsupported, lookup
 from tests.opinfo import statistics
 from tests.ops.harness import check
@@ -104,7 +111,7 @@ def test_what_is_dropped_between_layers(p):
     layers, size = 4, 64
     weights = [(jnp.eye(size), jnp.zeros((size, size)))] * layers
     x, state = jnp.ones((2, 8, size)), (jnp.zeros((layers, 8, size)),)
-    drawn = jax.vmap(lambda key: recurrent_with_dropout(rnn_relu_step, x, state, weights, p, key))
+    drawn = jax.vmap(lambda key: recurrent_with_dropout(rnn_relu_cell, x, state, weights, p, key))
     y, h = map(np.asarray, drawn(jax.random.split(jax.random.key(0), 20)))
     for layer in range(layers):  # each draws anew
         left = h[:, layer] > 0
@@ -145,3 +152,35 @@ def test_dropout_between_layers_takes_a_key(translation):
 def test_packed_sequences_are_refused(name):
     with pytest.raises(Unsupported, match="packed"):
         lookup(f"aten.{name}.data").function()
+
+
+@pytest.mark.parametrize("cell, gates, states", [(lstm_cell, 4, 2), (gru_cell, 3, 1), (rnn_tanh_cell, 1, 1)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scanned_cell_of_few_examples_in_all_modes_of_differentiation(cell, gates, states, reverse):
+    draw, size = np.random.default_rng(0).normal, 17
+    state = tuple(draw(size=(1, size)) for _ in range(states))
+    weight = draw(size=(size, gates * size), scale=size**-0.5)
+    given = draw(size=(5, 1, gates * size)), state, weight, draw(size=gates * size)
+
+    def plain(inputs, state, weight, bias):
+        step = lambda state, now: (new := cell(now, state[0] @ weight + bias, state), new[0])
+        return jax.lax.scan(step, state, inputs, reverse=reverse)
+
+    def scanned(*given):
+        return scan_cell(cell, *given, reverse=reverse)
+
+    def modes(function, *given):
+        """Forward mode, both derivatives, and a batch."""
+        total = lambda *given: sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(function(*given)))
+        once = jax.grad(total, (0, 1, 2, 3))
+        twice = jax.grad(
+            lambda *given: sum(jnp.sum(jnp.cos(leaf)) for leaf in jax.tree.leaves(once(*given))), (0, 1, 2, 3)
+        )
+        batch = jax.vmap(function, (0, None, None, None))(jnp.stack([given[0], given[0] + 1]), *given[1:])
+        moved = jax.tree.map(jnp.cos, given)
+        return jax.jvp(function, given, moved), once(*given), twice(*given), batch
+
+    with jax.enable_x64(True):
+        run = jax.jit(modes, static_argnums=0)
+        close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10)
+        jax.tree.map(close, run(scanned, *given), run(plain, *given))
