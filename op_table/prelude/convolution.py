@@ -15,7 +15,7 @@ def product_of_each(
     factor: Float[Array, "rows inner"], x: Float[Array, "batch inner columns"]
 ) -> Float[Array, "batch rows columns"]:
     """factor @ x. Where columns are many, a factor each is faster: XLA would move the axes of x, and of the product."""
-    if x.shape[2] >= max(factor.shape):
+    if x.shape[2] >= min(factor.shape):
         factor = jnp.broadcast_to(factor, (len(x), *factor.shape))
     return factor @ x
 

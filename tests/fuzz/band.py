@@ -130,7 +130,7 @@ class _Terms:
 def _terms(step: Step, env: dict[str, torch.Tensor]) -> _Terms:
     if step.rounding == EXACT:
         return _Terms(True, 0.0)
-    short, size, longest, eps = step.rounding != CANCELS, 1.0, 1, 0.0
+    short, size, longest, eps = True, 1.0, 1, 0.0
     for name in step.reads:
         tensor = env.get(name)
         if tensor is None or tensor.numel() == 0 or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -159,13 +159,8 @@ def _push(step: Step, name: str, plain: dict, in_wide: dict, pushed: list[dict],
     ulp = torch.finfo(value.dtype).eps
     narrowed = step.writes and terms.eps > ulp  # x.copy_(y * 0.3) rounds to y's dtype, and so does 0.3 in JAX
     divides = value.is_complex() and DIVIDES.search(step.line)  # by several roundings, even of what is whole
-    if (
-        divides
-        or narrowed
-        or step.rounding in (APPROXIMATES, NORMALIZES)
-        or step.rounding in (SUMS, CANCELS)
-        and not terms.short
-    ):
+    always = step.rounding in (APPROXIMATES, CANCELS, NORMALIZES)
+    if divides or narrowed or always or step.rounding == SUMS and not terms.short:
         rounded = torch.ones_like(rounded)
     if not rounded.any():
         return

@@ -74,7 +74,7 @@ REDUCTIONS: dict[str, list[str]] = {
         "torch.sum({t})", "torch.sum({t}, {d}, {k})", "torch.sum({t1}, {ds}, {k})", "{t}.sum(0)", "torch.mean({fc})", "torch.mean({fc}, {d}, {k})", "torch.mean({f1}, {ds})",
         "torch.mean({r}, {d}, dtype=torch.float32)", "torch.sum({r}, {d}, dtype={fdtype})", "torch.prod({factors}, {d})", "torch.prod({factors})", "torch.cumsum({t}, {d})", "torch.cumprod({factors}, {d})",
         "torch.norm({f})",
-        "torch.norm({f}, 1, {d})", "torch.linalg.vector_norm({f}, 3, {d})", "torch.linalg.vector_norm({f}, float('inf'))", "torch.nansum({f}, {d})", "torch.diff({f}, dim={d})",
+        "torch.norm({f}, 1, {d})", "torch.linalg.vector_norm({f}, float('inf'))", "torch.nansum({f}, {d})", "torch.diff({f}, dim={d})",
         "torch.logsumexp({f}, {d})", "torch.softmax({f}, {d})", "torch.log_softmax({f}, {d})", "F.softmin({f}, {d})", "torch.logcumsumexp({f}, {d})", "torch.softmax({n}, {d}, dtype=torch.float32)", "torch.sinc({f})",
         "torch.cov({t2})", "torch.trapezoid({f}, dim={d})", "torch.quantile({f32}.nan_to_num(), 0.25, {d})", "torch.nanmean({f}, {d})", "torch.trace({t2})",
     ],
@@ -102,7 +102,7 @@ OPS: list[Family] = [
     *[_from(SUMS, REDUCTIONS[SUMS])] * 2,
     _from(NORMALIZES, REDUCTIONS[NORMALIZES]),
     _from(SUMS, ops_nn.PRODUCTS),
-    _from(CANCELS, ["F.gelu({f}, approximate='tanh')"]),  # x (1 + tanh(...)) / 2
+    _from(CANCELS, ["F.gelu({f}, approximate='tanh')", "torch.linalg.vector_norm({f}, 3, {d})"]),
     *ops_shape.FAMILIES,
     *ops_indexing.FAMILIES,
     *ops_writes.FAMILIES,

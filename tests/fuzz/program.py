@@ -13,7 +13,7 @@ import torch
 EXACT = "exact"  # moves, picks or compares values, or computes with integers
 ROUNDS = "rounds"  # one rounding an element, none where the result fits the dtype
 SUMS = "sums"  # a rounding a term, none where the terms are short numbers
-CANCELS = "cancels"  # a sum of what is rounded, whatever it is given
+CANCELS = "cancels"  # a sum of what is rounded, whatever it is given: 1 + tanh(x), a cube root of cubes
 NORMALIZES = "normalizes"  # divides by what may be small: what it is given counts to its last bit
 APPROXIMATES = "approximates"  # a function that no two libraries round alike
 
