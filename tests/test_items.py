@@ -52,6 +52,10 @@ CASES = {
     "fillings": lambda s, x, m: torch.full((3,), x.max().item()) + x.masked_fill(x > 0, -s.scale.item())[:, 0],
     "an integer filling": lambda s, x, m: torch.full((2,), m.sum().item()),
     "of half precision": lambda s, x, m: x.half() * x.half().max().item() + x.bfloat16() * s.scale.half().item(),
+    "of half precision without axes": lambda s, x, m: (
+        x.half().sum() - x.max().item(), torch.stack([v.half() > v.item() for v in (x[0, 0], x[0, 1], x[1, 0], x[1, 1])]), x.half().sum() ** s.scale.item(),
+        torch.clamp(x.bfloat16().mean(), min=x.mean().item()), x[0, 0].half() * s.scale.item() + x.bfloat16().sum(),
+    ),
     "a remainder": lambda s, x, m: x % s.scale.item() + torch.fmod(x, s.scale.item()),
     "returned": lambda s, x, m: (x.sum().item(), x.sum().item() + 1, m.sum().item() * 2, x.half().max().item()),
 }  # fmt: skip

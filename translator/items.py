@@ -7,6 +7,7 @@ replaced by the one that takes an array in its place. Only lengths need numbers:
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -108,11 +109,25 @@ class _Items:
             node.kwargs = {name: self._operand(node, part) for name, part in node.kwargs.items()}
         elif op in _TAKE_ARRAYS:
             node.args = tuple(
-                self._given(part) if place in _TAKE_ARRAYS[op] else part for place, part in enumerate(args)
+                self._number(node, part) if place in _TAKE_ARRAYS[op] else part for place, part in enumerate(args)
             )
         elif op is aten.full.default:
             number = self._make(node, aten.to.dtype, self._given(args[1]), node.meta["val"].dtype)
             node.target, node.args, node.kwargs = aten.expand.default, (number, args[0]), {}
+
+    def _number(self, place: Node, part: Any) -> Any:
+        """What stands for an argument. A number never widens what it is computed with, as arrays do where none has axes."""
+        if not isinstance(part, Node) or part not in self.arrays:
+            return self._given(part)
+        number = self.arrays[part]
+        others = [n.meta["val"] for n in place.all_input_nodes if n not in self.arrays]
+        others = [v for v in others if isinstance(v, torch.Tensor) and v.dtype != torch.bool]
+        if not others or any(v.ndim for v in others) or place.op != "call_function" or place.target in _ARITHMETIC:
+            return number
+        kind = 1.0 if number.meta["val"].is_floating_point() else 1
+        dtypes = [torch.result_type(torch.empty((), dtype=v.dtype), kind) for v in others]
+        dtype = functools.reduce(torch.promote_types, dtypes)
+        return number if number.meta["val"].dtype == dtype else self._make(place, aten.to.dtype, number, dtype)
 
     def _given(self, part: Any) -> Any:
         return torch.fx.node.map_arg(part, lambda n: self.arrays.get(n, n))
@@ -121,7 +136,7 @@ class _Items:
         """An argument as an array."""
         value = part.meta.get("val") if isinstance(part, Node) else part
         if value is None or isinstance(value, torch.Tensor) or part in self.arrays:
-            return self._given(part)
+            return self._number(place, part)
         dtype = torch.int64 if isinstance(value, (int, torch.SymInt)) else torch.get_default_dtype()
         return self._make(place, aten.full.default, [], part, dtype=dtype)
 
