@@ -332,9 +332,11 @@ def _divided(x: Expr, other: Expr) -> tuple:
 def div_mode(x: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
     if rounding_mode is None:
         return div(x, other)
-    x, other = promoted(x, other)
     if rounding_mode == "floor":
-        return x // other
+        return floor_divide(x, other)
+    if _halves_by_a_number(x, other):
+        return in_float32(lambda x: jnp.trunc(prelude(quotients.exact_divide)(x, _single(other))), x)
+    x, other = promoted(x, other)
     if is_float(result_type(x, other)):
         return jnp.trunc(x / other)
     return (x - jnp.fmod(x, other)) // other
@@ -342,8 +344,20 @@ def div_mode(x: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
 
 @lowers("aten.floor_divide.default", "aten.floor_divide.Scalar")
 def floor_divide(x: Expr, other: Expr) -> Expr:
+    if _halves_by_a_number(x, other):
+        return in_float32(lambda x: x // _single(other), x)
     x, other = promoted(x, other)
     return x // other
+
+
+def _single(number: Expr) -> Expr:
+    return cast(number, DEFAULT_FLOAT) if is_array(number) else number
+
+
+def _halves_by_a_number(x: Expr, other: Expr) -> bool:
+    """Whether an array of half precision is divided by what torch leaves as it is, and not by a half."""
+    halves = is_array(x) and is_float(x.dtype) and x.dtype.itemsize == 2
+    return halves and (not is_array(other) or other.ndim == 0 < x.ndim)
 
 
 @lowers("aten.remainder.Tensor", "aten.remainder.Scalar", "aten.remainder.Scalar_Tensor")

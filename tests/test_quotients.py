@@ -8,6 +8,7 @@ from torch import nn
 
 import translator
 from tests.function import Function
+from tests.ops.harness import to_array
 
 S = torch.arange(1.0, 500.0)
 X = S[:, None] * torch.arange(1.0, 8.0)  # each quotient is whole
@@ -102,3 +103,19 @@ def test_images_stay_channels_last():
     translation = translator.translate(Quantized().eval(), (torch.randn(2, 3, 5, 4),), layout="nhwc")
     assert translation.verify().ok
     assert translation.source.count("exact_divide(") == 3 and translation.source.count("moveaxis(") == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("mode", ["floor", "trunc"])
+def test_halves_are_divided_by_numbers_as_they_are(dtype, mode):
+    """torch rounds neither the number to a half nor the quotient before it is rounded to a whole one."""
+    numbers = [0.3, 0.7, -0.7, 3, 7, 0.1]
+    x = torch.stack([torch.arange(-200, 200) * torch.tensor(float(n), dtype=dtype) for n in numbers]).to(dtype)
+
+    def by_all(x):
+        by_numbers = [torch.div(x, n, rounding_mode=mode) for n in numbers]
+        return torch.stack([*by_numbers, *(torch.div(x, torch.tensor(n), rounding_mode=mode) for n in numbers)])
+
+    translation = translator.translate(Function(by_all), (x,))
+    found = jax.jit(translation.model)(to_array(x))
+    np.testing.assert_array_equal(np.asarray(found, np.float32), by_all(x).float().numpy())

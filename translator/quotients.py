@@ -62,6 +62,8 @@ def keep_exact(graph: Graph) -> None:
         if packet(node) not in _DIVISIONS or not isinstance(whole, torch.Tensor) or not whole.is_floating_point():
             continue
         x, y, mode = node.args[0], argument(node, 1, "other"), node.kwargs.get("rounding_mode")
+        if mode == "trunc" and whole.dtype.itemsize == 2 and not (isinstance(y, Node) and y.meta["val"].ndim):
+            continue  # its rule divides exactly
         if mode == "floor" or not _rewritten(x, y, whole) or mode is None and not _decided(node):
             continue
         if mode is None:
