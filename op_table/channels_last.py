@@ -16,6 +16,7 @@ from op_table.convolution import (
     SMALL,
     conv_transpose_options,
     fastest,
+    inexact,
     pads,
     per_axis,
 )
@@ -40,7 +41,8 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(input.aval.shape[1:-1], weight.shape, stride, around, dilation, groups, last=True)
+    size, given = input.aval.shape[1:-1], inexact(input.dtype)
+    kind = fastest(size, weight.shape, stride, around, dilation, groups, last=True) if given else None
     if kind == POINTWISE:
         y = prelude(real.pointwise_conv_last)(input, weight, stride)
     elif kind == PATCHES:

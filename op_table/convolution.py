@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from op_table.dtypes import is_complex, is_float
 from op_table.expr import Expr, lax, prelude, static
 from op_table.prelude import convolution as real
 from op_table.registry import Unsupported, lowers
@@ -70,6 +71,11 @@ def fastest(
     return GROUPED if in_channels > 1 and groups <= _MANY and places <= min(results, _LONG) else SCAN
 
 
+def inexact(dtype: np.dtype) -> bool:
+    """Whether a convolution may add up in float32."""
+    return is_float(dtype) or is_complex(dtype)
+
+
 def pads(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """How much is added before and behind each axis."""
     if padding == "valid":
@@ -88,7 +94,7 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
     batched = input.ndim == weight.ndim
     x = input if batched else input[None]
     around = pads(padding, weight.shape[2:], dilation)
-    kind = fastest(x.aval.shape[2:], weight.shape, stride, around, dilation, groups)
+    kind = fastest(x.aval.shape[2:], weight.shape, stride, around, dilation, groups) if inexact(x.dtype) else None
     if kind == POINTWISE:
         y = prelude(real.pointwise_conv)(x, weight, stride)
     elif kind == PATCHES:

@@ -1,9 +1,12 @@
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from op_table.convolution import fastest
-from tests.ops.harness import check
+from tests.ops.harness import check, lowered
 from tests.ops.nn_checks import check_both
 
 SIZES = {1: (11,), 2: (9, 11), 3: (7, 6, 8)}
@@ -65,6 +68,13 @@ def test_convolutions_are_computed_by_what_is_fast(name, channels, groups, kerne
     x, w = torch.randn(2, channels[0], *size), torch.randn(channels[1], channels[0] // groups, *kernel)
     assert fastest(size, w.shape, (1,) * n, tuple((p, p) for p in padding), (1,) * n, groups) == name
     check_both(lambda x, w: CONV[n](x, w, padding=padding, groups=groups), x, w, op=f"aten.conv{n}d.default")
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_large_integers(groups):
+    x, w = torch.randint(10**6, 10**7, (2, 4, 5, 5)), torch.randint(1, 9, (4, 4 // groups, 3, 3))
+    conv = partial(F.conv2d, groups=groups)
+    np.testing.assert_array_equal(lowered(conv, x, w)[0][0], conv(x, w))
 
 
 def test_axes_with_options_of_their_own():
