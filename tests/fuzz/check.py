@@ -15,7 +15,7 @@ import translator
 from op_table.dtypes import to_numpy
 from op_table.expr import canonical
 from tests.compiling import COMPILING
-from tests.fuzz.band import bands
+from tests.fuzz.band import MANY, Band, bands
 from tests.fuzz.program import Program
 from tests.ops.harness import to_array
 from translator.errors import CaptureError, TranslationError, UnsupportedOps
@@ -66,14 +66,20 @@ def check(program: Program) -> Verdict:
         return Verdict(CRASHED, traceback.format_exc(limit=-8), sort, source)
     if len(found) != len(expected):
         return Verdict(DIFFERENT, f"{len(found)} outputs where torch has {len(expected)}", "outputs", source)
-    for name, ours, band in zip(program.outputs, found, expected, strict=True):
-        problem = difference(ours, band, program.x64)
-        if problem:
-            return Verdict(DIFFERENT, f"{name} {problem}", problem.partition(":")[0], source)
-    return Verdict(SAME)
+    problems = differing(program, found, expected) and differing(program, found, bands(program, MANY))
+    if not problems:
+        return Verdict(SAME)
+    name, problem = problems[0]
+    return Verdict(DIFFERENT, f"{name} {problem}", problem.partition(":")[0], source)
 
 
-def difference(ours: jax.Array, band, x64: bool) -> str:
+def differing(program: Program, found: list[jax.Array], expected: list[Band]) -> list[tuple[str, str]]:
+    """The outputs that differ from torch's, and how."""
+    problems = [difference(ours, band, program.x64) for ours, band in zip(found, expected, strict=True)]
+    return [pair for pair in zip(program.outputs, problems, strict=True) if pair[1]]
+
+
+def difference(ours: jax.Array, band: Band, x64: bool) -> str:
     """How an output differs from torch's; empty if it does not."""
     wanted = to_numpy(band.value.dtype)
     wanted = wanted if x64 else canonical(wanted)
