@@ -116,7 +116,8 @@ def depthwise_conv_last(
                 total += image[*map(slice, place, place + lengths, stride)] * factor
             return total
 
-        # In a loop over the images: XLA would compute the sum anew wherever it is read, and what x comes from within the padding.
+        # In a loop over the images: XLA would compute the sum anew wherever it is read, and slowly
+        # what x comes from where it pads x.
         return lax.map(one, x)
 
     def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 def product_of_each(
     factor: Float[Array, "rows inner"], x: Float[Array, "batch inner columns"]
 ) -> Float[Array, "batch rows columns"]:
-    """factor @ x. Where columns are many, a factor each is faster: XLA would move the axes of x, and of the product."""
+    """factor @ x. Where x has many columns, XLA multiplies faster by a copy of factor for each."""
     if x.shape[2] >= min(factor.shape):
         factor = jnp.broadcast_to(factor, (len(x), *factor.shape))
     return factor @ x
@@ -103,7 +103,8 @@ def depthwise_conv(
                 total += image[:, *map(slice, place, place + lengths, stride)] * factor
             return total
 
-        # In a loop over the images: XLA would compute the sum anew wherever it is read, and what x comes from within the padding.
+        # In a loop over the images: XLA would compute the sum anew wherever it is read, and slowly
+        # what x comes from where it pads x.
         return lax.map(one, x)
 
     def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
@@ -173,7 +174,7 @@ def scan_conv(
     dilation: Sequence[int],
     groups: int,
 ) -> Float[Array, "batch out_channels *new_size"]:
-    """A convolution of groups of channels. On a CPU, XLA computes gradients of a sum over the kernel faster."""
+    """A convolution of groups of channels. On a CPU, gradients of a sum over the kernel are faster."""
 
     def whole(x: Array, weight: Array) -> Array:
         return lax.conv_general_dilated(
