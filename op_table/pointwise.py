@@ -335,7 +335,7 @@ def div_mode(x: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
     if rounding_mode == "floor":
         return floor_divide(x, other)
     if _halves_by_a_number(x, other):
-        return in_float32(lambda x: jnp.trunc(prelude(quotients.exact_divide)(x, _single(other))), x)
+        return in_float32(lambda x, other: jnp.trunc(prelude(quotients.exact_divide)(x, other)), x, other)
     x, other = promoted(x, other)
     if is_float(result_type(x, other)):
         return jnp.trunc(x / other)
@@ -345,13 +345,9 @@ def div_mode(x: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
 @lowers("aten.floor_divide.default", "aten.floor_divide.Scalar")
 def floor_divide(x: Expr, other: Expr) -> Expr:
     if _halves_by_a_number(x, other):
-        return in_float32(lambda x: x // _single(other), x)
+        return in_float32(lambda x, other: x // other, x, other)
     x, other = promoted(x, other)
     return x // other
-
-
-def _single(number: Expr) -> Expr:
-    return cast(number, DEFAULT_FLOAT) if is_array(number) else number
 
 
 def _halves_by_a_number(x: Expr, other: Expr) -> bool:

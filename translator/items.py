@@ -122,11 +122,10 @@ class _Items:
         number = self.arrays[part]
         others = [n.meta["val"] for n in place.all_input_nodes if n not in self.arrays]
         others = [v for v in others if isinstance(v, torch.Tensor) and v.dtype != torch.bool]
-        if not others or any(v.ndim for v in others) or place.op != "call_function" or place.target in _ARITHMETIC:
+        if not others or any(v.ndim for v in others) or place.target in _ARITHMETIC:
             return number
         kind = 1.0 if number.meta["val"].is_floating_point() else 1
-        dtypes = [torch.result_type(torch.empty((), dtype=v.dtype), kind) for v in others]
-        dtype = functools.reduce(torch.promote_types, dtypes)
+        dtype = functools.reduce(torch.promote_types, (torch.result_type(v, kind) for v in others))
         return number if number.meta["val"].dtype == dtype else self._make(place, aten.to.dtype, number, dtype)
 
     def _given(self, part: Any) -> Any:
