@@ -12,6 +12,9 @@ _FLAG = "jax_disable_most_optimizations"
 # What the databases and the fuzzer compare: between narrow ops XLA would keep more bits than they have.
 COMPILING = {"xla_backend_optimization_level": 0, "xla_allow_excess_precision": False}
 
+# As users compile, but for what narrow ops keep.
+OPTIMISED = {"xla_allow_excess_precision": False}
+
 
 def quickly() -> None:
     """From now on, XLA leaves out what LLVM would make faster; how it rewrites a program stays as it is."""

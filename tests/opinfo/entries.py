@@ -21,10 +21,11 @@ DIFFERENTIATED = ("float32", "complex64")
 
 @dataclass(frozen=True)
 class Call:
-    """One sample: a function of some tensors, its other arguments fixed."""
+    """One sample: a function of some tensors, its other arguments fixed. wide: whether these ask for float64 or complex128."""
 
     function: Callable[..., Any]
     tensors: tuple[torch.Tensor, ...]
+    wide: bool = False
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
         return self.function(*tensors)
@@ -101,4 +102,5 @@ def call(op: OpInfo, sample: Any, gradient: bool) -> Call:
         result = op.op(*args, **kwargs)
         return process(result) if process is not None else result
 
-    return Call(function, tuple(leaves[i] for i in places))
+    wide = any(leaf in (torch.float64, torch.complex128) for leaf in fixed if isinstance(leaf, torch.dtype))
+    return Call(function, tuple(leaves[i] for i in places), wide)

@@ -1,7 +1,7 @@
 """What is known not to come out as torch has it: known.csv, one row an entry, with the reason.
 
-A row names an entry, the dtypes it holds for, the part (forward or gradient), how it comes out, and how many samples pass
-nevertheless. It is expected to hold strictly: an entry that does better fails the run, too, until its row is taken out.
+A row names an entry, the dtypes it holds for, the part (forward or gradient) and how it comes out: refused, or differing from
+torch where torch errs. None is wrong. It is expected to hold strictly: an entry that does better fails the run, too, until its row is taken out.
 """
 
 from __future__ import annotations

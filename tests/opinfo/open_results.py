@@ -67,7 +67,7 @@ def compare(name: str, call: Call, found: Any, expected: Any, truth: Callable[[]
     if name in FREE_VECTORS:
         return _compare_settled(name, call, found, expected, truth)
     if isinstance(found, statistics.Draws):
-        problem = statistics.problem(found, lambda: call(*(tensor.detach().clone() for tensor in call.tensors)))
+        problem = statistics.problem(found, lambda: call(*(tensor.detach().clone() for tensor in call.tensors)), truth)
         same = statistics.always(found) if problem else None
         if same is None:
             return problem

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 WRONG = "wrong"  # a value that is not torch's
 CRASH = "crash"  # an error that is no TranslationError
 REFUSED = "refused"  # a clear error: an op without an exact lowering
+TORCH = "torch errs"  # a gradient that is not torch's, and by central differences of torch's function is right where torch's is not
 CAPTURE = "capture"  # torch.export itself could not
 OK = "ok"
-ORDER = (WRONG, CRASH, REFUSED, CAPTURE, OK)
+ORDER = (WRONG, CRASH, REFUSED, TORCH, CAPTURE, OK)
 
 
 @dataclass

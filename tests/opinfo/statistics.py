@@ -15,7 +15,7 @@ from scipy import stats
 
 from op_table.expr import canonical
 from tests.compiling import optimised
-from tests.opinfo.distance import ULPS
+from tests.opinfo.distance import MULTIPLE, ULPS
 from translator import compare
 from translator.trees import emitted_leaves, torch_leaves
 
@@ -68,14 +68,17 @@ def always(found: Draws) -> Any:
     return jax.tree.map(lambda leaf: leaf[0], found.result) if alike else None
 
 
-def problem(found: Draws, draw: Callable[[], Any]) -> str:
-    """Why the draws are no sample of what torch draws; empty if they are. draw gives one more of torch's results."""
-    torch.manual_seed(0)
-    with unseeded():
-        theirs = [torch_leaves(draw()) for _ in range(DRAWS)]
+def problem(found: Draws, draw: Callable[[], Any], exact: Callable[[], Any] = lambda: None) -> str:
+    """Why the draws are no sample of what torch draws; empty if they are.
+
+    draw gives one more of torch's results, exact one more of torch's in float64, or None: what torch's own rounding is
+    measured by, as for ops that leave nothing to chance.
+    """
+    theirs = _drawn(draw)
     ours = emitted_leaves(found.result)
     if ours.keys() != theirs[0].keys():
         return f"gives {sorted(ours)} where torch gives {sorted(theirs[0])}"
+    wide: list[dict[str, Any]] | None = None
     for key, array in ours.items():
         wanted = np.stack([compare.as_array(draw[key]) for draw in theirs])
         different = compare.dtype_problem(array, wanted)
@@ -84,31 +87,54 @@ def problem(found: Draws, draw: Callable[[], Any]) -> str:
         if array.shape != wanted.shape:
             return f"{key} has shape {list(array.shape[1:])} where torch has {list(wanted.shape[1:])}"
         different = _different(array, wanted)
+        if different and compare.is_inexact(wanted.dtype):
+            wide = _drawn(exact) if wide is None else wide
+            if key in wide[0]:
+                different = _different(array, wanted, np.stack([compare.as_array(draw[key]) for draw in wide]))
         if different:
             return f"{key} {different}"
     return ""
 
 
-def _different(ours: np.ndarray, theirs: np.ndarray) -> str:
+def _drawn(draw: Callable[[], Any]) -> list[dict[str, Any]]:
+    torch.manual_seed(0)
+    with unseeded():
+        return [torch_leaves(draw()) for _ in range(DRAWS)]
+
+
+def _different(ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray | None = None) -> str:
     """Elements one by one, then their sum over a draw, which shows whether they depend on one another as torch's do."""
     unit = compare.ulp(canonical(theirs.dtype)) if compare.is_inexact(theirs.dtype) else 0.0
     close = max(CLOSE, ROUNDINGS * unit) if unit else 0
-    ours, theirs = (_real(a).reshape(DRAWS, -1) for a in (ours, theirs))
+    exact = theirs if exact is None else exact
+    ours, theirs, exact = (_real(a).reshape(DRAWS, -1) for a in (ours, theirs, exact))
     count = ours.shape[1]
     if not count:
         return ""
     columns = np.unique(np.linspace(0, count - 1, ELEMENTS).astype(int))
-    pairs = [(f"element {c}", ours[:, c], theirs[:, c], 1) for c in columns]
-    pairs.append(("the sum", ours.sum(1), theirs.sum(1), count))  # of as many roundings
+    triples = [(f"element {c}", ours[:, c], theirs[:, c], exact[:, c], 1) for c in columns]
+    triples.append(("the sum", ours.sum(1), theirs.sum(1), exact.sum(1), count))  # of as many roundings
     # What is nothing beside the result's greatest has no digits of its own.
     least = ULPS * unit * np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)
     typical = np.nan_to_num(np.median(np.abs(theirs), axis=0), posinf=0).max()
-    for what, a, b, terms in pairs:
+    for what, a, b, c, terms in triples:
         size = max(np.abs(b[np.isfinite(b)]).max(initial=0.0), terms * typical, 1e-30)
-        p = _p_value(a, b, max(close * size, least))
+        p = _p_value(a, c, max(close * size, least, MULTIPLE * _rounding(b, c, close * size)))
         if p < LEAST_P:
             return f"is of another distribution: {what} has p = {p:.1e}"
     return ""
+
+
+def _rounding(theirs: np.ndarray, exact: np.ndarray, width: float) -> float:
+    """How far draws are moved by rounding, to a factor of two: zero if not by more than width, or by more than all they are."""
+    if _p_value(theirs, exact, width) >= LEAST_P:
+        return 0.0
+    scale = np.abs(exact[np.isfinite(exact)]).max(initial=0.0)
+    while width < scale:
+        width *= 2
+        if _p_value(theirs, exact, width) >= LEAST_P:
+            return width
+    return 0.0
 
 
 def _p_value(a: np.ndarray, b: np.ndarray, close: float) -> float:

@@ -15,7 +15,8 @@ INTRODUCTION = """# The ops that PyTorch's own test suite checks
 Written by `make opinfo`. Every entry of `torch.testing._internal.common_methods_invocations.op_db` that runs in eager torch on
 CPU, with all of its sample inputs, goes through `translate`; the emitted module, jitted, is compared with torch, and for
 differentiable ops `jax.vjp` with `torch.autograd`; so do the entries of `common_modules.module_db`, in both modes. A cell holds how many samples agree; where not all do, also of how many.
-Random ops are compared as distributions. What is not right is refused with a reason (below); samples that torch.export itself
+Random ops are compared as distributions. What is not right is refused with a reason (below). Where a gradient differs from torch's,
+central differences of torch's function in float64 judge: "torch errs" if they give the module's gradient, and not torch's. Samples that torch.export itself
 cannot capture are left out. "not under jit" marks ops whose output has as many elements as the values say: they run on arrays.
 """
 
@@ -26,7 +27,7 @@ def markdown(outcomes: Sequence[Outcome], note: str = "") -> str:
     dtypes, modes = ([d for d in kinds if any(o.dtype == d for o in outcomes)] for kinds in (DTYPES, MODES))
     parts = [INTRODUCTION, *([f"{note}\n"] if note else []), shares(outcomes, [*dtypes, *modes])]
     parts += ["## Ops\n", _ops(by_key, dtypes), "## Modules\n", _ops(by_key, modes)]
-    parts += ["## What is refused\n", _reasons()]
+    parts += ["## What does not pass\n", _reasons()]
     return "\n".join(parts)
 
 
@@ -72,7 +73,8 @@ def _cell(counts: Counter[str]) -> str:
 
 
 def _reasons() -> str:
-    lines = ["| op | dtypes | part | why |", "| --- | --- | --- | --- |"]
+    lines = ["| op | dtypes | part | outcome | why |", "| --- | --- | --- | --- | --- |"]
     for row in dict.fromkeys(rows().values()):
-        lines.append(f"| `{row.op}` | {', '.join(row.dtypes)} | {row.part} | {row.reason.replace('|', '&#124;')} |")
+        cells = [f"`{row.op}`", ", ".join(row.dtypes), row.part, row.outcome, row.reason.replace("|", "&#124;")]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
