@@ -337,3 +337,40 @@ def test_an_axis_that_is_repeated_and_merged():
 def test_an_axis_that_is_squeezed_and_known_to_be_one():
     function = wrap(lambda x: (x[::3].squeeze(), x + torch.ones(3, 5)))  # the length is known only afterwards
     assert translator.translate(function, (torch.randn(3, 5),)).verify(sizes=0).ok
+
+
+POOL = nn.AdaptiveAvgPool2d(1)
+
+
+@pytest.mark.parametrize(
+    "function, line",
+    [
+        (lambda x: POOL(x).flatten(1), "jnp.mean(arg_0, axis=(2, 3))"),
+        (lambda x: x.mean((2, 3), keepdim=True).reshape(2, 3), "jnp.mean(arg_0, axis=(2, 3))"),
+        (lambda x: x.amax(1, keepdim=True).squeeze(1), "jnp.max(arg_0, axis=1)"),
+        (lambda x: x.sum(-1, keepdim=True).squeeze(), "jnp.sum(arg_0, axis=-1)"),
+        (lambda x: x.sum(1, keepdim=True).flatten(1), "keepdims=True"),  # which takes out nothing
+        (lambda x: x.sum(1, keepdim=True).view(2, 4, 1, 5), "keepdims=True"),
+    ],
+)
+def test_axes_that_are_kept_only_to_be_taken_out(function, line):
+    translation = translator.translate(wrap(function), (torch.randn(2, 3, 4, 5),), dynamic_shapes=None)
+    assert line in translation.source and translation.verify(sizes=0).ok
+
+
+def test_a_kept_axis_that_is_read_elsewhere_stays():
+    def function(x):
+        kept = x.mean(1, keepdim=True)
+        return kept.squeeze(1), x - kept
+
+    translation = translator.translate(wrap(function), (torch.randn(2, 3, 4),))
+    assert "keepdims=True" in translation.source and translation.verify(sizes=1).ok
+
+
+def test_parts_go_by_the_names_that_they_are_unpacked_to():
+    def function(x):
+        value, gate = x.chunk(2, -1)
+        return value * torch.sigmoid(gate)
+
+    source = translator.translate(wrap(function), (torch.randn(2, 8),), dynamic_shapes=None).source
+    assert "value, gate = jnp.split(arg_0, 2, axis=-1)" in source and "return value * jax.nn.sigmoid(gate)" in source

@@ -27,6 +27,7 @@ from translator import (
     generated,
     guards,
     items,
+    multihead,
     pytrees,
     recurrent_shapes,
     remat,
@@ -149,6 +150,7 @@ def _export(
         patches = [
             stack_traces.whole(),
             recurrent_shapes.analytic(),
+            multihead.written_out(module),  # before recorded puts hooks on its layers
             recorded(module),
             whole_ops.kept(),
             remat.recorded(),

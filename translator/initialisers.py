@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from op_table.dtypes import is_float, written
 from op_table.expr import Attribute, Call, Expr, Name, jax, jnp
+from translator import fresh
 from translator.annotations import array_type
 from translator.classes import Argument, Definition
 from translator.constants import formula
@@ -39,6 +42,7 @@ class Initialiser:
         self._find_array_places(self.module, iter(definition.places))
         self.position = 0
         self.keys = 0
+        self.limit: Any = None  # one over its square root is the `limit` of uniform draws
         self.runs: dict[str, list[int]] = {}
         self.repeated: set[str] = set()  # tuples whose items are instances of one class, built alike
 
@@ -129,6 +133,8 @@ class Initialiser:
                     assigned.append((name, value))
         switches = {argument.field: argument.name for argument in self.definition.arguments}
         prepared = self._key_lines()
+        if self.limit is not None:
+            prepared.append(f"    limit = 1 / math.sqrt({self.printer.text(self.limit)})")
         for name, value in assigned:
             if name in switches:
                 lines += [f"    self.{name} = None", f"    if {switches[name]}:", f"        self.{name} = {value}"]
@@ -271,7 +277,8 @@ class Initialiser:
         return f"{function}({', '.join([*args, *key])})"
 
     def _array(self, array: Array, name: str) -> str:
-        """A fresh array: zeros for biases and unknown buffers, ones for gains, small normal numbers for all else."""
+        """A fresh array: as torch draws those of its own modules; of others, zeros for biases and unknown buffers, ones for gains,
+        small normal numbers for all else."""
         shape = tuple(self._place() for _ in array.shape)
         dtype = None if np.dtype(array.dtype).name == "float32" else written(array.dtype)
         if array.is_buffer and not array.value.is_meta:
@@ -280,6 +287,11 @@ class Initialiser:
                 return self.printer.text(known)
         last = array.fqn.rpartition(".")[2]
         plain = {} if dtype is None else {"dtype": dtype}
+        if not array.is_buffer and is_float(array.dtype) and self.module.entries.get(last) is array:
+            arrays = [name for name, entry in self.module.entries.items() if isinstance(entry, Array)]
+            scheme = fresh.scheme(self.module.type_name, last, arrays)
+            if scheme is not None:
+                return self.printer.text(self._drawn(scheme, shape, plain))
         if array.is_buffer or not is_float(array.dtype) or "bias" in last and len(shape) == 1:
             ones = array.is_buffer and last.endswith(("var", "scale"))
             return self.printer.text((jnp.ones if ones else jnp.zeros)(_shape(shape), **plain))
@@ -287,6 +299,19 @@ class Initialiser:
             return self.printer.text(jnp.ones(_shape(shape), **plain))
         normal: Expr = Attribute(Attribute(jax, "random"), "normal")(Name(self._next_key()), shape, **plain)
         return self.printer.text(0.02 * normal)
+
+    def _drawn(self, scheme: fresh.Uniform | str, shape: tuple, plain: dict[str, Any]) -> Expr:
+        key, random = Name(self._next_key()), Attribute(jax, "random")
+        if scheme == fresh.GLOROT:
+            draw = Attribute(Attribute(Attribute(jax, "nn"), "initializers"), "glorot_uniform")()
+            return draw(key, shape, *plain.values())
+        if scheme == fresh.NORMAL:
+            return Attribute(random, "normal")(key, shape, **plain)
+        sizes = self.array_places[self.module.entries[scheme.array].fqn]
+        sizes = sizes[1:] if scheme.to_last else sizes[1:2]
+        self.limit = functools.reduce(operator.mul, sizes)
+        limit = Name("limit")
+        return Attribute(random, "uniform")(key, shape, **plain, minval=-limit, maxval=limit)
 
 
 def _shape(shape: tuple) -> Any:

@@ -187,7 +187,8 @@ class Namer:
             hint = self.hints.get(target.name)
             if hint is None and "__carried" in target.name:
                 hint = self.fallback.get(_base(target)) or next(iter(self._dying(line)), None)
-            self._give(target, *([hint] if hint else []), *self._candidates(line, position))
+            others = [] if "__length" in target.name else self._candidates(line, position)  # of what reads the length
+            self._give(target, *([hint] if hint else []), *others)
 
     def _candidates(self, line: Assign | None, position: int) -> list[str]:
         if line is None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
+from translator.multihead import WrittenOut
+
 _FRAME = re.compile(
     r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?!\s|File ")(?P<code>[^\n]*))?'
 )
@@ -151,7 +153,9 @@ def class_of(type_name: str) -> type | None:
 def _spans(type_name: str) -> tuple[tuple[str, int, int], ...]:
     """Where a class and its bases (below nn.Module) are written: file, first line, last line."""
     cls, spans = class_of(type_name), []
-    for base in cls.__mro__ if cls else ():
+    bases = cls.__mro__ if cls else ()
+    bases += (WrittenOut,) if torch.nn.MultiheadAttention in bases else ()
+    for base in bases:
         if base in (torch.nn.Module, object):
             continue
         file = getattr(sys.modules.get(base.__module__), "__file__", None)

@@ -19,6 +19,7 @@ from translator.affine import same_shape, size_expr
 from translator.captured import Captured
 from translator.decompose import decompose_unknown
 from translator.functionalise import DROPOUT
+from translator.kept_axes import drop_kept_axes
 from translator.known_values import fold_known_values
 from translator.lower import packet
 from translator.modes import choose
@@ -77,6 +78,7 @@ def simplify(captured: Captured) -> Simplified:
     fold_scalars(graph, known_tensors(captured))
     drop_identities(graph)
     join_reshapes(graph)
+    drop_kept_axes(graph)
     sink_leading_axes(graph)
     drop_expands(graph)
     fold_repeats(graph)

@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from op_table.expr import Value
 from translator import provenance
-from translator.hierarchy import ModuleCall
+from translator.hierarchy import ModuleCall, is_item, is_size
 from translator.modules import is_field_name
 from translator.parameters import parameter
 
@@ -32,7 +32,7 @@ def assigned_names(nodes: Iterable[Node], frame: int, elsewhere: bool = False) -
     """What the source calls the values of nodes, in the code at a depth of the stack trace or below it.
 
     elsewhere: whether in helpers from other files, rather than in that code's own. A statement names only what outlives it: the values that other statements read. One that assigns to several names gives
-    them in order, if it has as many such values.
+    them in order, if it has as many such values, or one with as many parts.
     """
     groups: dict[tuple, list[Node]] = {}
     place: dict[Node, tuple] = {}
@@ -44,12 +44,25 @@ def assigned_names(nodes: Iterable[Node], frame: int, elsewhere: bool = False) -
     names: dict[str, str] = {}
     for key, members in groups.items():
         outlive = [node for node in members if any(place.get(user) != key for user in node.users)]
+        outlive = [
+            node for node in outlive if not is_size(node)
+        ] or outlive  # an array's lengths are not what is assigned
         targets = key[2]
         if len(targets) == 1:
             names |= {node.name: targets[0] for node in outlive if usable(targets[0])}
+            continue
+        if len(outlive) == 1 and _parts(outlive[0]) == len(targets):
+            items = [user for user in outlive[0].users if is_item(user)]
+            names |= {item.name: targets[item.args[1]] for item in items if usable(targets[item.args[1]])}
         elif len(targets) == len(outlive):
             names |= {node.name: name for node, name in zip(outlive, targets, strict=True) if usable(name)}
     return names
+
+
+def _parts(node: Node) -> int:
+    """How many values a node stands for."""
+    value = node.meta.get("val")
+    return len(value) if isinstance(value, (tuple, list)) else 1
 
 
 def _naming_frame(node: Node, frame: int, elsewhere: bool) -> tuple | None:

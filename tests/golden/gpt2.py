@@ -111,10 +111,10 @@ class GPT2Attention(eqx.Module):
         Float[Array, "batch seq 32"], Float[Array, "batch 4 seq 8"], Float[Array, "batch 4 seq 8"]
     ]:
         batch, seq, _ = hidden_states.shape
-        parts, key_states, value_states = jnp.split(self.c_attn(hidden_states), 3, axis=2)
+        query_states, key_states, value_states = jnp.split(self.c_attn(hidden_states), 3, axis=2)
         key_states = key_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
         value_states = value_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
-        query_states = parts.reshape(batch, seq, -1, 8).swapaxes(1, 2)
+        query_states = query_states.reshape(batch, seq, -1, 8).swapaxes(1, 2)
         attn_output = scaled_dot_product_attention(
             query_states, key_states, value_states, attention_mask
         )

@@ -184,12 +184,11 @@ class ResNet(eqx.Module):
         self.fc = eqx.nn.Linear(512, 10, key=next(keys))
 
     def __call__(self, x: Float[Array, "batch 3 height width"]) -> Float[Array, "batch 10"]:
-        batch = x.shape[0]
         x = jax.nn.relu(self.bn1(convolve_any(self.conv1, x)))
         x = jax.vmap(eqx.nn.MaxPool2d(3, stride=2, padding=1))(x)
         for block in self.layer1 + self.layer2 + self.layer3 + self.layer4:
             x = block(x)
-        return jax.vmap(self.fc)(jnp.mean(x, axis=(2, 3), keepdims=True).reshape(batch, 512))
+        return jax.vmap(self.fc)(jnp.mean(x, axis=(2, 3)))
 
 
 UNUSED = ("*.num_batches_tracked",)

@@ -278,8 +278,8 @@ class GEGLU(eqx.Module):
         self.proj = eqx.nn.Linear(32, 256, key=key)
 
     def __call__(self, hidden_states: Float[Array, "batch _ 32"]) -> Float[Array, "batch _ 128"]:
-        parts, hidden_states = jnp.split(batched(self.proj)(hidden_states), 2, axis=-1)
-        return parts * gelu(hidden_states)
+        hidden_states, gate = jnp.split(batched(self.proj)(hidden_states), 2, axis=-1)
+        return hidden_states * gelu(gate)
 
 
 class FeedForward(eqx.Module):

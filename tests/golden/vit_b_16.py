@@ -91,44 +91,27 @@ def convolve_patches(
     return y if layer.bias is None else y + layer.bias
 
 
-class NonDynamicallyQuantizableLinear(eqx.Module):
-    """encoder.layers.encoder_layer_0.self_attention.out_proj and 11 more (x12)."""
-
-    weight: Float[Array, "768 768"]
-    bias: Float[Array, "768"]
-
-    def __init__(self, *, key: PRNGKeyArray):
-        self.weight = 0.02 * jax.random.normal(key, (768, 768))
-        self.bias = jnp.zeros(768)
-
-
 class MultiheadAttention(eqx.Module):
     """encoder.layers.encoder_layer_0.self_attention and 11 more (x12)."""
 
     in_proj_weight: Float[Array, "2304 768"]
     in_proj_bias: Float[Array, "2304"]
-    out_proj: NonDynamicallyQuantizableLinear
+    out_proj: eqx.nn.Linear
 
     def __init__(self, *, key: PRNGKeyArray):
         k1, k2 = jax.random.split(key)
-        self.in_proj_weight = 0.02 * jax.random.normal(k1, (2304, 768))
+        self.in_proj_weight = jax.nn.initializers.glorot_uniform()(k1, (2304, 768))
         self.in_proj_bias = jnp.zeros(2304)
-        self.out_proj = NonDynamicallyQuantizableLinear(key=k2)
+        self.out_proj = eqx.nn.Linear(768, 768, key=k2)
 
     def __call__(self, query: Float[Array, "batch 17 768"]) -> Float[Array, "batch 17 768"]:
         batch = query.shape[0]
-        proj = query.swapaxes(1, 0) @ self.in_proj_weight.T + self.in_proj_bias
-        proj = proj.reshape(17, batch, 3, 768)[None].swapaxes(0, -2).squeeze(3)
-        proj_2 = proj[0].reshape(17, 12 * batch, 64)
-        length = proj_2.shape[1]
-        q = proj_2.swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        k = proj[1].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        v = proj[2].reshape(17, length, 64).swapaxes(0, 1).reshape(batch, 12, 17, 64)
-        attended = scaled_dot_product_attention(q, k, v).transpose(2, 0, 1, 3)
-        attn_output = (
-            attended.reshape(17 * batch, 768) @ self.out_proj.weight.T + self.out_proj.bias
-        )
-        return attn_output.reshape(17, batch, 768).swapaxes(1, 0)
+        q, k, v = jnp.split(query @ self.in_proj_weight.T + self.in_proj_bias, 3, axis=-1)
+        q = q.reshape(batch, 17, 12, 64).swapaxes(1, 2)
+        k = k.reshape(batch, 17, 12, 64).swapaxes(1, 2)
+        v = v.reshape(batch, 17, 12, 64).swapaxes(1, 2)
+        attended = scaled_dot_product_attention(q, k, v).swapaxes(1, 2).reshape(batch, 17, 768)
+        return batched(self.out_proj)(attended)
 
 
 class EncoderBlock(eqx.Module):
