@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import translator
+from translator import provenance
 
 BATCH, QUERIES, KEYS, WIDTH, HEADS = 2, 5, 4, 6, 2
 
@@ -134,3 +135,9 @@ def test_layers_are_as_they_were_afterwards():
     module = Attention().eval()
     translator.translate(module, inputs(False))
     assert "forward" not in vars(module.layer)
+
+
+def test_errors_point_to_the_users_line():
+    translation = translator.translate(Attention().eval(), inputs(False))
+    node = next(n for n in translation.captured.graph.nodes if "chunk" in n.name)
+    assert "self.layer(query, key, value" in provenance.user_line(node)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
-from translator.multihead import WrittenOut
+from translator import multihead
 
 _FRAME = re.compile(
     r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>[^\n]*)(?:\n\s+(?!\s|File ")(?P<code>[^\n]*))?'
@@ -58,7 +58,8 @@ def frames(node: Node) -> tuple[Frame, ...]:
 
 def user_line(node: Node) -> str:
     """The innermost line outside torch that led to a node, as `file.py:12: code`."""
-    found = [frame for frame in frames(node) if not frame.in_torch] or list(frames(node))
+    ours = multihead.__file__  # which stands for torch's own
+    found = [f for f in frames(node) if not f.in_torch and f.file != ours] or list(frames(node))
     if not found:
         return "(no source recorded)"
     frame = found[-1]
@@ -154,7 +155,7 @@ def _spans(type_name: str) -> tuple[tuple[str, int, int], ...]:
     """Where a class and its bases (below nn.Module) are written: file, first line, last line."""
     cls, spans = class_of(type_name), []
     bases = cls.__mro__ if cls else ()
-    bases += (WrittenOut,) if torch.nn.MultiheadAttention in bases else ()
+    bases += (multihead.WrittenOut,) if torch.nn.MultiheadAttention in bases else ()
     for base in bases:
         if base in (torch.nn.Module, object):
             continue
