@@ -349,6 +349,7 @@ POOL = nn.AdaptiveAvgPool2d(1)
         (lambda x: x.mean((2, 3), keepdim=True).reshape(2, 3), "jnp.mean(arg_0, axis=(2, 3))"),
         (lambda x: x.amax(1, keepdim=True).squeeze(1), "jnp.max(arg_0, axis=1)"),
         (lambda x: x.sum(-1, keepdim=True).squeeze(), "jnp.sum(arg_0, axis=-1)"),
+        (lambda x: x.sum() + x.mean().amax(0, keepdim=True).reshape(()), "jnp.mean(arg_0)"),
         (lambda x: x.sum(1, keepdim=True).flatten(1), "keepdims=True"),  # which takes out nothing
         (lambda x: x.sum(1, keepdim=True).view(2, 4, 1, 5), "keepdims=True"),
     ],

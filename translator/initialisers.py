@@ -288,9 +288,9 @@ class Initialiser:
         last = array.fqn.rpartition(".")[2]
         plain = {} if dtype is None else {"dtype": dtype}
         if not array.is_buffer and is_float(array.dtype) and self.module.entries.get(last) is array:
-            arrays = [name for name, entry in self.module.entries.items() if isinstance(entry, Array)]
+            arrays = {name: entry for name, entry in self.module.entries.items() if isinstance(entry, Array)}
             scheme = fresh.scheme(self.module.type_name, last, arrays)
-            if scheme is not None:
+            if scheme is not None and not any(0 in entry.shape for entry in arrays.values()):
                 return self.printer.text(self._drawn(scheme, shape, plain))
         if array.is_buffer or not is_float(array.dtype) or "bias" in last and len(shape) == 1:
             ones = array.is_buffer and last.endswith(("var", "scale"))

@@ -29,7 +29,7 @@ def drop_kept_axes(graph: Graph) -> None:
             continue
         target, args, kwargs, dims = found
         value, before = node.meta["val"], kept.meta["val"]
-        axes = {dim % before.ndim for dim in dims}
+        axes = {dim % max(before.ndim, 1) for dim in dims}  # what has no axes may be reduced along axis 0
         dropped = [size for axis, size in enumerate(before.shape) if axis not in axes]
         if value.dtype == before.dtype and same_shape(value.shape, dropped):
             with graph.inserting_before(node):

@@ -44,9 +44,8 @@ def assigned_names(nodes: Iterable[Node], frame: int, elsewhere: bool = False) -
     names: dict[str, str] = {}
     for key, members in groups.items():
         outlive = [node for node in members if any(place.get(user) != key for user in node.users)]
-        outlive = [
-            node for node in outlive if not is_size(node)
-        ] or outlive  # an array's lengths are not what is assigned
+        # Where there are arrays, their lengths are not what is assigned.
+        outlive = [node for node in outlive if not is_size(node)] or outlive
         targets = key[2]
         if len(targets) == 1:
             names |= {node.name: targets[0] for node in outlive if usable(targets[0])}
