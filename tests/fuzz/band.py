@@ -6,6 +6,7 @@ result is right within their spread; and an integer or a bool that they do not a
 rounding) says nothing. A step that is exact on what it is given is never pushed, so ties of short numbers stay ties.
 In one of the runs a zero is -0.0 where its sign says nothing: of a sum (XLA takes `x + 0` for x), of a floor division (torch's is
 0, JAX's may be -0) and of a softshrink (torch's vectors have 0 where its scalars have -0).
+In another, attention is computed as its formula has it: torch's fused kernel makes 0 of scores that are NaN.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.fuzz.program import APPROXIMATES, CANCELS, EXACT, NORMALIZES, SUMS, Program, Step, wide
 from translator.reference import _default_dtype, widened
@@ -24,6 +26,7 @@ RUNS = 6
 MANY = 48  # where ours is outside of those: few may agree by chance, on which of three ones is the least
 PUSH = 4.0  # units in the last place, of a result or of the terms of a sum
 NEGATIVE = 3  # the run with zeros of -0.0
+FORMULA = 4  # the run without fused attention
 DIVIDES = re.compile("/|div|reciprocal")
 OF_EITHER_SIGN = re.compile("[+-]=? |add|sub|lerp|//|'floor'|softshrink")  # the zeros
 SPREADS = 3.0  # the runs' spread is a sample, and the truth may lie beyond it
@@ -74,11 +77,12 @@ def bands(program: Program, runs: int = RUNS) -> list[Band]:
             before = _terms(step, plain)
             run_step(step, plain)
             run_step(step, in_wide, in_wide=True)
-            for env in pushed:
-                if step.rounding == NORMALIZES:
-                    env |= _given_pushed(step, env, generator)
-                else:
-                    run_step(step, env)
+            for run, env in enumerate(pushed):
+                with sdpa_kernel(SDPBackend.MATH) if run == FORMULA else contextlib.nullcontext():
+                    if step.rounding == NORMALIZES:
+                        env |= _given_pushed(step, env, generator)
+                    else:
+                        run_step(step, env)
             if step.rounding != EXACT:
                 for name in step.results:
                     _push(step, name, plain, in_wide, pushed, before, generator)
