@@ -100,7 +100,9 @@ def test_nll_loss(reduction, ignored):
         return F.nll_loss(x, y, *w, reduction=reduction, ignore_index=ignored)
 
     check(loss, X, CLASSES, op="aten.nll_loss_nd.default")
-    check(loss, torch.randn(2, 5, 3, 4), torch.randint(5, (2, 3, 4)), WEIGHT, op="aten.nll_loss_nd.default")
+    # Of log-probabilities, which do not cancel in the sum.
+    images = F.log_softmax(torch.randn(2, 5, 3, 4), dim=1)
+    check(loss, images, torch.randint(5, (2, 3, 4)), WEIGHT, op="aten.nll_loss_nd.default")
     code = REDUCTIONS.index(reduction)
     op = torch.ops.aten.nll_loss_forward.default
     check(lambda x, y, w: op(x, y, w, code, ignored), X, CLASSES, WEIGHT, op=str(op))
