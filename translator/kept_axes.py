@@ -8,8 +8,9 @@ import torch
 from torch.fx import Graph, Node
 
 from translator.affine import same_shape
-from translator.lower import packet
+from translator.lower import by_name, changed, packet
 from translator.parameters import replace
+from translator.provenance import calls
 
 aten = torch.ops.aten
 
@@ -19,7 +20,7 @@ _TAKE_OUT = {"view", "reshape", "_unsafe_view", "flatten", "squeeze"}
 def drop_kept_axes(graph: Graph) -> None:
     """The reduction moves to where the reshape is, if both are code of one module."""
     arrays = (node for node in graph.nodes if isinstance(node.meta.get("val"), (torch.Tensor, list, tuple)))
-    sizes = Counter(_keys(node)[-1:] for node in arrays)
+    sizes = Counter(calls(node)[-1:] for node in arrays)
     for node in list(graph.nodes):
         kept = node.args[0] if packet(node) in _TAKE_OUT and node.target is not aten.view.dtype else None
         if not isinstance(kept, Node) or len(kept.users) > 1 or _homes(kept, sizes).isdisjoint(_homes(node, sizes)):
@@ -49,31 +50,17 @@ def _dropping(node: Node) -> tuple | None:
             return None
         dims = list(range(ndim - len(node.args[1]), ndim))
         return aten.mean.dim, (node.args[0], dims), {}, dims
-    given = _by_name(node)
-    if given.get("keepdim") is not True or not isinstance(node.meta.get("val"), torch.Tensor):
+    own = by_name(node) if isinstance(node.target, torch._ops.OpOverload) else {}
+    if own.get("keepdim") is not True or not isinstance(node.meta.get("val"), torch.Tensor):
         return None
-    dims = given.get("dim")
+    dims = own.get("dim")
     dims = [dims] if isinstance(dims, int) else dims
     if not dims:  # all of them
         return None
-    places = [argument.name for argument in node.target._schema.arguments]
-    args = tuple(False if name == "keepdim" else value for name, value in zip(places, node.args, strict=False))
-    return node.target, args, {k: v for k, v in node.kwargs.items() if k != "keepdim"}, dims
-
-
-def _by_name(node: Node) -> dict:
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return {}
-    names = [argument.name for argument in node.target._schema.arguments]
-    return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-
-
-def _keys(node: Node) -> tuple[str, ...]:
-    """The keys of the module calls that a node ran in, from the root on."""
-    return tuple(node.meta.get("nn_module_stack") or {})
+    return node.target, *changed(node, keepdim=False), dims
 
 
 def _homes(node: Node, sizes: Counter) -> set[tuple[str, ...]]:
     """The module calls whose code a node may be: its own, and that of the caller if it is all that its own does."""
-    keys = _keys(node)
+    keys = calls(node)
     return {keys, keys[:-1]} if sizes[keys[-1:]] == 1 else {keys}

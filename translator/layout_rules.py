@@ -28,7 +28,7 @@ from translator.layout_orders import (
     wide,
     without,
 )
-from translator.lower import packet
+from translator.lower import by_name, changed, packet
 from translator.modes import choose
 from translator.quotients import exact_divide
 
@@ -100,24 +100,6 @@ def move(node: Node, orders: Orders, wanted: Order | None = None) -> Move | None
     return rule(node, orders) if rule is not None and any(x in orders for x in node.all_input_nodes) else None
 
 
-def _given(node: Node) -> dict[str, Any]:
-    """A node's arguments by the names of its op's schema."""
-    names = [argument.name for argument in node.target._schema.arguments]
-    return dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
-
-
-def _changed(node: Node, **changes: Any) -> tuple[tuple, dict[str, Any]]:
-    """A node's arguments, some of them others."""
-    names = [argument.name for argument in node.target._schema.arguments]
-    args, kwargs = list(node.args), dict(node.kwargs)
-    for name, value in changes.items():
-        if name in kwargs or names.index(name) > len(args):
-            kwargs[name] = value
-        else:
-            args[names.index(name) : names.index(name) + 1] = [value]
-    return tuple(args), kwargs
-
-
 def _of_dtype(node: Node, orders: Orders) -> Move | None:
     """An op that reads no more of an array than its dtype."""
     x = node.args[0]
@@ -142,7 +124,7 @@ def _image(node: Node, orders: Orders) -> Move | None:
 
 def _takes(node: Node, ndim: int) -> bool:
     """Whether there is a rule for an op on channels-last arrays with these arguments: for batches of images."""
-    name, given = packet(node), _given(node) if packet(node) else {}
+    name, given = packet(node), by_name(node) if packet(node) else {}
     if ndim < 3:
         return False
     if name.startswith("conv"):
@@ -209,7 +191,7 @@ def permutation(node: Node) -> list[int]:
 
 def _constant_pad(node: Node, orders: Orders) -> Move | None:
     """Any axis may be lengthened by a constant."""
-    given = _given(node)
+    given = by_name(node)
     if node.args[0] not in orders or given.get("mode", "constant") != "constant":
         return None
     x, order = node.args[0], orders[node.args[0]]
@@ -270,7 +252,7 @@ def _each_axis(node: Node, orders: Orders) -> Move | None:
 
 
 def _stack(node: Node, orders: Orders) -> Move:
-    arrays, dim = node.args[0], _given(node).get("dim", 0)
+    arrays, dim = node.args[0], by_name(node).get("dim", 0)
     before = next(orders[array] for array in arrays if array in orders)
     dim %= len(before) + 1
     place = before.index(dim) if dim < len(before) else dim
@@ -313,7 +295,7 @@ def _index(node: Node, orders: Orders) -> Move | None:
 
 def _along(node: Node, orders: Orders) -> Move | None:
     """An op along given axes, which a reduction takes out unless it keeps them."""
-    given, names = _given(node), {a.name: a.default_value for a in node.target._schema.arguments}
+    given, names = by_name(node), {a.name: a.default_value for a in node.target._schema.arguments}
     arrays = given.get("tensors", [node.args[0]])
     x = next((array for array in arrays if array in orders), None)
     name = next((name for name in ("dim", "dims") if name in names), None)
@@ -332,7 +314,7 @@ def _along(node: Node, orders: Orders) -> Move | None:
         places.sort()
     if places == [len(order) - 1]:
         places = [-1]
-    args, kwargs = _changed(node, **{name: places if isinstance(dims, (list, tuple)) else places[0]})
+    args, kwargs = changed(node, **{name: places if isinstance(dims, (list, tuple)) else places[0]})
     result = order
     if packet(node) in _REDUCTIONS and not given.get("keepdim", False):
         result = without(order, axes)

@@ -111,6 +111,24 @@ def arguments(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> tuple
     return tuple(args), kwargs
 
 
+def by_name(node: Node) -> dict[str, Any]:
+    """A node's arguments by the names of its op's schema."""
+    names = [argument.name for argument in node.target._schema.arguments]
+    return dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+
+
+def changed(node: Node, **changes: Any) -> tuple[tuple, dict[str, Any]]:
+    """A node's arguments, some of them others."""
+    names = [argument.name for argument in node.target._schema.arguments]
+    args, kwargs = list(node.args), dict(node.kwargs)
+    for name, value in changes.items():
+        if name in kwargs or names.index(name) > len(args):
+            kwargs[name] = value
+        else:
+            args[names.index(name) : names.index(name) + 1] = [value]
+    return tuple(args), kwargs
+
+
 def lower_node(node: Node, operand: Callable[[Node], Any], sizes: Sizes) -> Any:
     """The expression (or tuple of expressions) of one call_function node.
 

@@ -20,6 +20,7 @@ from translator import regions
 from translator.affine import size_expr
 from translator.functionalise import DROPOUT
 from translator.lower import op_name, packet
+from translator.provenance import calls
 from translator.state import is_state, link, placeholder, read, write
 
 
@@ -203,7 +204,7 @@ class _Merging:
         for node in [node for node in self.graph.nodes if node.target in (read, write)]:
             node.args = (None, *node.args[1:])  # which state it takes is settled afterwards
             if node.target is write and node not in matched:
-                follows = bool(runs) and runs[-1] and _calls(runs[-1][-1]) == _calls(node)
+                follows = bool(runs) and runs[-1] and calls(runs[-1][-1]) == calls(node)
                 runs = [*runs[:-1], [*runs[-1], node]] if follows else [*runs, [node]]
             elif node.target is write:
                 runs.append([])  # ends a run
@@ -212,11 +213,6 @@ class _Merging:
             last.kwargs = {"training_alone": True}
             for node in others:
                 self.graph.erase_node(node)
-
-
-def _calls(node: Node) -> tuple:
-    """The calls of modules that a node ran in."""
-    return tuple(node.meta.get("nn_module_stack") or {})
 
 
 def _same_numbers(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -56,6 +56,11 @@ def frames(node: Node) -> tuple[Frame, ...]:
     return _parse(node.meta.get("stack_trace") or "")
 
 
+def calls(node: Node) -> tuple[str, ...]:
+    """The keys of the module calls that a node ran in, from the root on."""
+    return tuple(node.meta.get("nn_module_stack") or {})
+
+
 def user_line(node: Node) -> str:
     """The innermost line outside torch that led to a node, as `file.py:12: code`."""
     ours = multihead.__file__  # which stands for torch's own
