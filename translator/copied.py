@@ -20,6 +20,7 @@ _IMPORTED = {
     "functools": "import functools",
     "itertools": "import itertools",
     "partial": "from functools import partial",
+    "set_xla_metadata": "from jax.experimental.xla_metadata import set_xla_metadata",
     "Path": "from pathlib import Path",
     "load_file": "from safetensors.numpy import load_file",
     "NamedTuple": "from typing import NamedTuple",
@@ -90,9 +91,7 @@ class Copied:
                 continue
             if import_line(used):
                 self.names.add(used)
-            elif (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__.split(".")[
-                0
-            ] == module.__name__.split(".")[0]:
+            elif callable(value) and value.__module__.partition(".")[0] == module.__name__.partition(".")[0]:
                 needed.append((used, value))
             elif isinstance(value, (int, float, str, tuple, dict)) and not used.startswith("__"):
                 self._constant(used, module)

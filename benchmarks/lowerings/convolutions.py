@@ -248,6 +248,52 @@ def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 
     )
 
 
+def depthwise_last(channels: int, size: int, kernel: int) -> Case:
+    """Of images that have their channels last."""
+    pad = (kernel - 1) // 2
+    window = Window((1, 1), ((pad, pad),) * 2, (1, 1))
+
+    def torchs(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x.permute(0, 3, 1, 2), weight, padding=pad, groups=channels).permute(0, 2, 3, 1)
+
+    return Case(
+        "depthwise convolution, channels last",
+        f"{BATCH} x {size} x {size} x {channels}, kernel {kernel}",
+        (normal(BATCH, size, size, channels), weights(channels, 1, kernel, kernel)),
+        {
+            "emitted": lambda x, weight: last.depthwise_conv_last(x, weight, *window),
+            "whole": partial(last.general_conv_last, **window._asdict(), groups=channels),
+        },
+        torchs,
+    )
+
+
+def depthwise_between(channels: int, size: int, kernel: int) -> Case:
+    """What it comes from and what reads it are computed in the same program, as in a network. Without gradients."""
+    pad = (kernel - 1) // 2
+    window = Window((1, 1), ((pad, pad),) * 2, (1, 1))
+    inlined = prelude.shifted_products.__wrapped__
+
+    def between(form: Callable) -> Callable:
+        return lambda x, weight: jax.nn.silu(form(jax.nn.silu(x), weight))
+
+    def torchs(x: Tensor, weight: Tensor) -> Tensor:
+        return F.silu(F.conv2d(F.silu(x), weight, padding=pad, groups=channels))
+
+    return Case(
+        "depthwise convolution between activations",
+        f"{BATCH} x {channels} x {size} x {size}, kernel {kernel}",
+        (normal(BATCH, channels, size, size), weights(channels, 1, kernel, kernel)),
+        {
+            "emitted": between(lambda x, weight: prelude.depthwise_conv(x, weight, *window)),
+            "inlined": between(lambda x, weight: inlined(x, weight, *window)),
+            "image by image": between(lambda x, w: lax.map(lambda one: inlined(one[None], w, *window)[0], x)),
+            "whole": between(partial(whole, window=window, groups=channels)),
+        },
+        torchs,
+    )
+
+
 def transposed(channels: int, out: int, size: int, kernel: int, stride: int, padding: int = 0) -> Case:
     forms = [emitted_transposed, dilated, spread, scattered, sub_pixel]
     if kernel == stride and padding == 0:
@@ -286,6 +332,10 @@ def cases() -> Iterator[Case]:
     yield pointwise(512, 128, 14)
     yield of_groups(96, 56, 96, 3)
     yield of_groups(384, 14, 384, 7)
+    yield depthwise_last(96, 56, 3)
+    yield depthwise_last(384, 14, 7)
+    yield depthwise_between(96, 56, 3)
+    yield depthwise_between(384, 14, 7)
     yield of_groups(128, 14, 32, 3)
     yield of_groups(192, 14, 96, 3)
     yield of_groups(256, 4, 8, 5)

@@ -6,12 +6,14 @@ layout in the file as well.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
 from op_table.prelude.convolution import ConvTranspose, conv_transpose, convolve_scan, scan_conv
@@ -90,69 +92,97 @@ def small_conv_last(
     return lax.platform_dependent(x, weight, cpu=product, default=whole)
 
 
+def taps_last(
+    filters: Float[Array, "1 *kernel channels"], dilation: Sequence[int]
+) -> tuple[np.ndarray, Float[Array, "places channels"]]:
+    """For each place of a kernel, where it lies, and what it multiplies the channels by."""
+    places = np.multiply(list(np.ndindex(*filters.shape[1:-1])), dilation)
+    return places, filters.reshape(len(places), -1)
+
+
+@set_xla_metadata(inlineable="false")
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def shifted_products_last(
+    x: Float[Array, "batch *size channels"],
+    filters: Float[Array, "1 *kernel channels"],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+) -> Float[Array, "batch *new_size channels"]:
+    """A convolution with a filter a channel, as a sum over its kernel.
+
+    Not inlined: XLA would compute the sum anew wherever it is read, and slowly what x and filters come from.
+    """
+    places, factors = taps_last(filters, dilation)
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*n, 0) for n in padding), (0, 0, 0)])
+    size, total = x.shape[1:-1] - places[-1], jnp.zeros((), x.dtype)
+    for place, factor in zip(places, factors, strict=True):
+        total += x[:, *map(slice, place, place + size, stride)] * factor
+    return total
+
+
+@set_xla_metadata(inlineable="false")
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def padded_products_last(
+    x: Float[Array, "batch *size channels"],
+    filters: Float[Array, "1 *kernel channels"],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+) -> Float[Array, "batch *new_size channels"]:
+    """shifted_products_last as a sum of padded products, the transpose of which are slices."""
+    places, factors = taps_last(filters, dilation)
+    reach, zero, total = places[-1], jnp.zeros((), x.dtype), jnp.zeros((), x.dtype)
+    for place, factor in zip(places, factors, strict=True):
+        around = [(low, high, 0) for low, high in zip(reach - place, place, strict=True)]
+        total += lax.pad(x * factor, zero, [(0, 0, 0), *around, (0, 0, 0)])
+    cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
+    total = lax.pad(total, zero, [(0, 0, 0), *cut, (0, 0, 0)])
+    return total[:, *(slice(None, None, step) for step in stride)]
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
 def depthwise_conv_last(
     x: Float[Array, "batch *size channels"],
     weight: Float[Array, "channels 1 *kernel"],
-    stride: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
 ) -> Float[Array, "batch *new_size channels"]:
     """A convolution with a filter a channel. On a CPU, shifted products are many times faster."""
-    dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
-    reach = np.multiply(dilation, np.subtract(kernel, 1))
-    places = np.multiply(list(np.ndindex(*kernel)), dilation)
-    around, steps = [*padding, (0, 0)], [slice(None, None, step) for step in stride]
-
-    def factors(weight: Array) -> Array:
-        """What each place of the kernel multiplies the channels by."""
-        return weight.reshape(len(weight), -1).T
+    options = stride, padding, dilation
 
     @jax.custom_jvp
-    def shifted(x: Array, weight: Array) -> Array:
-        def one(image: Array) -> Array:
-            image = jnp.pad(image, around)
-            lengths, total = image.shape[:-1] - reach, jnp.zeros((), dtype)
-            for place, factor in zip(places, factors(weight), strict=True):
-                total += image[*map(slice, place, place + lengths, stride)] * factor
-            return total
+    def products(x: Array, filters: Array) -> Array:
+        return shifted_products_last(x, filters, *options)
 
-        # In a loop over the images: XLA would compute the sum anew wherever it is read, and slowly
-        # what x comes from where it pads x.
-        return lax.map(one, x)
+    def along_x(tangent: Array, y: Array, x: Array, filters: Array) -> Array:
+        return padded_products_last(tangent, filters, *options)
 
-    def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        """Written with jnp.pad, the transpose of which are slices."""
-
-        def one(image: Array) -> Array:
-            total = jnp.zeros((), dtype)
-            for place, factor in zip(places, factors(weight), strict=True):
-                total += jnp.pad(image * factor, [*zip(reach - place, place, strict=True), (0, 0)])
-            cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
-            return lax.pad(total, jnp.zeros((), dtype), [*cut, (0, 0, 0)])[*steps]
-
-        return lax.map(one, tangent)
-
-    def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        padded = jnp.pad(x, [(0, 0), *around])
-        size = (len(x), *(padded.shape[1:-1] - reach), x.shape[-1])
+    def along_filters(tangent: Array, y: Array, x: Array, filters: Array) -> Array:
+        places, factors = taps_last(tangent, dilation)
+        padded = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+        size = (len(x), *(padded.shape[1:-1] - places[-1]), x.shape[-1])
 
         @jax.checkpoint
         def add(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
             place, factor = tap
             window = lax.dynamic_slice(padded, (0, *place, 0), size)
-            return total + window[:, *steps] * factor, None
+            return total + window[:, *(slice(None, None, step) for step in stride)] * factor, None
 
-        return lax.scan(add, jnp.zeros_like(y), (places, factors(tangent)))[0]
+        return lax.scan(add, jnp.zeros_like(y), (places, factors))[0]
 
-    shifted.defjvps(along_x, along_weight)
+    products.defjvps(along_x, along_filters)
+
+    def in_float32(x: Array, weight: Array) -> Array:
+        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        filters = jnp.moveaxis(weight, 0, -1)
+        return products(x.astype(dtype), filters.astype(dtype)).astype(x.dtype)
 
     def whole(x: Array, weight: Array) -> Array:
         return general_conv_last(x, weight, stride, padding, dilation, len(weight))
 
-    def products(x: Array, weight: Array) -> Array:
-        return shifted(x.astype(dtype), weight.astype(dtype)).astype(x.dtype)
-
-    return lax.platform_dependent(x, weight, cpu=products, default=whole)
+    return lax.platform_dependent(x, weight, cpu=in_float32, default=whole)
 
 
 def grouped_conv_last(

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
@@ -77,71 +79,99 @@ def small_conv(
     return lax.platform_dependent(x, weight, cpu=product, default=whole)
 
 
+def taps(
+    weight: Float[Array, "channels 1 *kernel"], dilation: Sequence[int]
+) -> tuple[np.ndarray, Array]:
+    """For each place of a kernel, where it lies, and what it multiplies the channels by."""
+    places = np.multiply(list(np.ndindex(*weight.shape[2:])), dilation)
+    return places, jnp.expand_dims(lax.collapse(weight, 1).T, range(2, weight.ndim))
+
+
+@set_xla_metadata(inlineable="false")
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def shifted_products(
+    x: Float[Array, "batch channels *size"],
+    weight: Float[Array, "channels 1 *kernel"],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+) -> Float[Array, "batch channels *new_size"]:
+    """A convolution with a filter a channel, as a sum over its kernel.
+
+    Not inlined: XLA would compute the sum anew wherever it is read, and slowly what x comes from.
+    """
+    places, factors = taps(weight, dilation)
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * 2 + [(*n, 0) for n in padding])
+    size, total = x.shape[2:] - places[-1], jnp.zeros((), x.dtype)
+    for place, factor in zip(places, factors, strict=True):
+        total += x[:, :, *map(slice, place, place + size, stride)] * factor
+    return total
+
+
+@set_xla_metadata(inlineable="false")
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def padded_products(
+    x: Float[Array, "batch channels *size"],
+    weight: Float[Array, "channels 1 *kernel"],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+) -> Float[Array, "batch channels *new_size"]:
+    """shifted_products as a sum of padded products, the transpose of which are slices."""
+    places, factors = taps(weight, dilation)
+    reach, zero, total = places[-1], jnp.zeros((), x.dtype), jnp.zeros((), x.dtype)
+    for place, factor in zip(places, factors, strict=True):
+        around = [(low, high, 0) for low, high in zip(reach - place, place, strict=True)]
+        total += lax.pad(x * factor, zero, [(0, 0, 0)] * 2 + around)
+    cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
+    total = lax.pad(total, zero, [(0, 0, 0)] * 2 + cut)
+    return total[:, :, *(slice(None, None, step) for step in stride)]
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
 def depthwise_conv(
     x: Float[Array, "batch channels *size"],
     weight: Float[Array, "channels 1 *kernel"],
-    stride: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
 ) -> Float[Array, "batch channels *new_size"]:
     """A convolution with a filter a channel. On a CPU, XLA computes shifted products many times faster."""
-    dtype, kernel = jnp.promote_types(x.dtype, jnp.float32), weight.shape[2:]
-    reach = np.multiply(dilation, np.subtract(kernel, 1))
-    places = np.multiply(list(np.ndindex(*kernel)), dilation)
-    around, steps = [(0, 0), *padding], [slice(None, None, step) for step in stride]
-
-    def factors(weight: Array) -> Array:
-        """What each place of the kernel multiplies the channels by."""
-        return jnp.expand_dims(weight.reshape(len(weight), -1).T, range(2, weight.ndim))
+    options = stride, padding, dilation
 
     @jax.custom_jvp
-    def shifted(x: Array, weight: Array) -> Array:
-        def one(image: Array) -> Array:
-            image = jnp.pad(image, around)
-            lengths, total = image.shape[1:] - reach, jnp.zeros((), dtype)
-            for place, factor in zip(places, factors(weight), strict=True):
-                total += image[:, *map(slice, place, place + lengths, stride)] * factor
-            return total
-
-        # In a loop over the images: XLA would compute the sum anew wherever it is read, and slowly
-        # what x comes from where it pads x.
-        return lax.map(one, x)
+    def products(x: Array, weight: Array) -> Array:
+        return shifted_products(x, weight, *options)
 
     def along_x(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        """Written with jnp.pad, the transpose of which are slices."""
-
-        def one(image: Array) -> Array:
-            total = jnp.zeros((), dtype)
-            for place, factor in zip(places, factors(weight), strict=True):
-                total += jnp.pad(image * factor, [(0, 0), *zip(reach - place, place, strict=True)])
-            cut = [(low - n, high - n, 0) for (low, high), n in zip(padding, reach, strict=True)]
-            return lax.pad(total, jnp.zeros((), dtype), [(0, 0, 0), *cut])[:, *steps]
-
-        return lax.map(one, tangent)
+        return padded_products(tangent, weight, *options)
 
     def along_weight(tangent: Array, y: Array, x: Array, weight: Array) -> Array:
-        padded = jnp.pad(x, [(0, 0), *around])
-        size = (*x.shape[:2], *(padded.shape[2:] - reach))
+        places, factors = taps(tangent, dilation)
+        padded = jnp.pad(x, [(0, 0), (0, 0), *padding])
+        size = (*x.shape[:2], *(padded.shape[2:] - places[-1]))
 
         @jax.checkpoint
         def add(total: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
             place, factor = tap
             window = lax.dynamic_slice(padded, (0, 0, *place), size)
-            return total + window[:, :, *steps] * factor, None
+            window = window[:, :, *(slice(None, None, step) for step in stride)]
+            return total + window * factor, None
 
-        return lax.scan(add, jnp.zeros_like(y), (places, factors(tangent)))[0]
+        return lax.scan(add, jnp.zeros_like(y), (places, factors))[0]
 
-    shifted.defjvps(along_x, along_weight)
+    products.defjvps(along_x, along_weight)
+
+    def in_float32(x: Array, weight: Array) -> Array:
+        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        return products(x.astype(dtype), weight.astype(dtype)).astype(x.dtype)
 
     def whole(x: Array, weight: Array) -> Array:
         return lax.conv_general_dilated(
             x, weight, stride, padding, rhs_dilation=dilation, feature_group_count=len(weight)
         )
 
-    def products(x: Array, weight: Array) -> Array:
-        return shifted(x.astype(dtype), weight.astype(dtype)).astype(x.dtype)
-
-    return lax.platform_dependent(x, weight, cpu=products, default=whole)
+    return lax.platform_dependent(x, weight, cpu=in_float32, default=whole)
 
 
 def grouped_conv(

@@ -1,5 +1,6 @@
 """The forms that XLA runs faster on a CPU, their values and gradients: against torch, and in forward mode against XLA's own."""
 
+import re
 from functools import partial
 
 import jax
@@ -82,6 +83,22 @@ def test_a_convolution_of_many_results_of_many_inputs_is_no_product():
         jnp.zeros((1, 6, 9, 9)), jnp.zeros((2, 6, 3, 3))
     ))  # fmt: skip
     assert "conv_general_dilated" in text and "dot_general" not in text
+
+
+@pytest.mark.parametrize("form", [convolution.depthwise_conv, channels_last.depthwise_conv_last])
+def test_a_depthwise_convolution_is_computed_once_however_often_it_is_read(form):
+    """XLA fuses nothing with what it does not inline: there is one computation of the sum, and one of its gradient."""
+
+    def loss(x, weight):
+        y = form(x, weight, (1, 1), ((1, 1), (1, 1)), (1, 1))
+        return jnp.sum(y * jax.nn.sigmoid(y) + jnp.max(y))
+
+    x, weight = jnp.ones((2, 4, 4, 4)), jnp.ones((4, 1, 3, 3))
+    entry = jax.jit(loss).lower(x, weight).compile().as_text().split("ENTRY")[1]
+    assert len(re.findall(r" call\(.*shifted_products", entry)) == 1
+    assert " multiply(" not in entry.split("shifted_products")[0]
+    step = jax.jit(jax.grad(loss, (0, 1))).lower(x, weight).compile().as_text()
+    assert re.search(r" call\(.*padded_products", step)
 
 
 @pytest.mark.parametrize("size, kernel, stride, padding, dilation", WINDOWS)
