@@ -38,6 +38,22 @@ def plain(case: Case, folder: Path) -> Local:
     return _contender("eqx.nn.Conv2d", case, module, folder)
 
 
+def without_depthwise(case: Case, folder: Path) -> Local:
+    """The translation that was saved in folder, with depthwise convolutions that take no time, nor compute anything."""
+    module = imported(folder / "model.py")
+    module.depthwise_conv = _skipped
+    return _contender("no depthwise convolutions", case, module, folder)
+
+
+def _skipped(x: jax.Array, weight: jax.Array, stride: Any, padding: Any, dilation: Any) -> jax.Array:
+    """x at the size of its convolution."""
+    options = {"rhs_dilation": dilation, "feature_group_count": len(weight)}
+    result = jax.eval_shape(lambda: lax.conv_general_dilated(x, weight, stride, padding, **options))
+    x = x[:, :, *(slice(None, None, step) for step in stride)]
+    added = [(0, size - given, 0) for size, given in zip(result.shape, x.shape, strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), added)
+
+
 def _whole(
     x: jax.Array, weight: jax.Array, stride: Any = (), padding: Any = (), dilation: Any = None, *_: int
 ) -> jax.Array:

@@ -261,6 +261,9 @@ def test_a_translation_on_plain_convolutions_computes_the_same(tmp_path):
     emitted, plain = jax_contenders.translation(case, folder), jax_contenders.plain(case, folder)
     assert "convolve_depthwise" in (folder / "model.py").read_text()
     np.testing.assert_allclose(*(list(c.outputs().values())[0] for c in (emitted, plain)), atol=1e-6)
+    (skipped,) = jax_contenders.without_depthwise(case, folder).outputs().values()
+    with torch.no_grad():
+        np.testing.assert_allclose(skipped, module[0](case.args[0]) + module[1].bias[:, None, None], atol=1e-6)
 
 
 def test_every_model_of_the_suites_has_a_name():

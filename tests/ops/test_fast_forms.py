@@ -44,6 +44,13 @@ def test_pointwise_and_patches(axes, kernel, channels):
     check_gradient(convolution.patch_conv, lambda x, w: CONV[axes](x, w, stride=stride), x, weight)
 
 
+@pytest.mark.parametrize("axes", SIZES)
+@pytest.mark.parametrize("outputs", [4, 300])  # a weight smaller and larger than x
+def test_patches_with_channels_last(axes, outputs):
+    x, weight = double(2, 3, *SIZES[axes]), double(outputs, 3, *(2,) * axes)
+    check_gradient(last(channels_last.patch_conv_last), lambda x, w: CONV[axes](x, w, stride=(2,) * axes), x, weight)
+
+
 WINDOWS = [  # size, kernel, stride, padding, dilation
     ((11,), (3,), (1,), (1,), (1,)),
     ((8, 9), (3, 5), (2, 1), (1, 2), (1, 2)),
