@@ -16,7 +16,6 @@ from translator.layout_orders import stored
 from translator.layout_plan import Plan, plan
 from translator.layout_rules import ANCHORS, Move, Orders, aten
 from translator.layout_transposes import Transposes
-from translator.lower import packet
 from translator.parameters import replace
 from translator.regions import scopes
 
@@ -64,14 +63,9 @@ def _restate(node: Node, found: Move | None, orders: Orders) -> None:
 
 
 def _finish(graph: Graph) -> None:
-    """Take out what gives its argument back, and let a mean drop its axes itself."""
+    """Take out what gives its argument back."""
     for node in list(graph.nodes):
-        source = node.args[0] if node.args else None
         if node.target is aten.alias.default:
-            replace(node, source)
+            replace(node, node.args[0])
             graph.erase_node(node)
-        elif node.target is aten.squeeze.dims and packet(source) == "mean" and len(source.users) == 1:
-            x, dims, keeps = (*source.args, False)[:3]
-            if keeps and len(source.args) == 3 and not source.kwargs and sorted(dims) == sorted(node.args[1]):
-                node.target, node.args = aten.mean.dim, (x, dims)
     graph.eliminate_dead_code()
