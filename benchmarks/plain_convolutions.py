@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import numpy as np
 import torch
 import typer
@@ -75,7 +74,6 @@ def row(name: str, case: Case, rounds: int) -> list[str]:
             f"{gain.median:.1f} ({gain.low:.1f} to {gain.high:.1f})",
             f"{ratios(plain, least).median:.1f}",
         ]
-    jax.clear_caches()
     return cells
 
 

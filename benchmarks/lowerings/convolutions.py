@@ -269,7 +269,7 @@ def depthwise_last(channels: int, size: int, kernel: int) -> Case:
 
 
 def depthwise_between(channels: int, size: int, kernel: int) -> Case:
-    """What it comes from and what reads it are computed in the same program, as in a network. Without gradients."""
+    """What it comes from and what reads it are computed in the same program, as in a network."""
     pad = (kernel - 1) // 2
     window = Window((1, 1), ((pad, pad),) * 2, (1, 1))
     inlined = prelude.shifted_products.__wrapped__
