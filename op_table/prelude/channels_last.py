@@ -60,13 +60,7 @@ def patch_conv_last(
     x = x[:, *(slice(n * k) for n, k in zip(counts, kernel, strict=True))]
     axes = [part for pair in zip(counts, kernel, strict=True) for part in pair]
     x = x.reshape(len(x), *axes, x.shape[-1])
-    if x.size < weight.size:  # The smaller of the two is laid out as the other is.
-        x = jnp.moveaxis(
-            x, (*range(2, x.ndim - 1, 2), -1), (*range(-len(kernel), 0), -1 - len(kernel))
-        )
-    else:
-        x = jnp.moveaxis(x, range(2, x.ndim - 1, 2), range(-1 - len(kernel), -1))
-        weight = jnp.moveaxis(weight, 1, -1)
+    x = jnp.moveaxis(x, (-1, *range(2, x.ndim - 1, 2)), range(-1 - len(kernel), 0))
     return x.reshape(len(x), *counts, -1) @ lax.collapse(weight, 1).T
 
 
