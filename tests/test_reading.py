@@ -302,3 +302,93 @@ def test_the_item_of_a_loop_keeps_its_name_as_long_as_it_is_read():
         n.id for n in ast.walk(ast.Module(loop.body, [])) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
     assert loop.target.id not in assigned
+
+
+def constructor(source: str, name: str) -> list[str]:
+    """The parameters of a class's `__init__`, without self."""
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    init = next(f for f in classes[name].body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
+    return [argument.arg for argument in init.args.args[1:]]
+
+
+class Squeeze(nn.Module):
+    def __init__(self, channels, squeezed):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.up(torch.relu(self.down(x))))
+
+
+class Inverted(nn.Module):
+    """As torchvision's inverted residuals; skip is there in one of them only."""
+
+    def __init__(self, taken, wide, squeezed, given, skip=False):
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(taken, wide, 1), Squeeze(wide, squeezed), nn.BatchNorm2d(wide), nn.Conv2d(wide, given, 1)
+        )
+        self.skip = nn.Conv2d(taken, given, 1) if skip else None
+
+    def forward(self, x):
+        return torch.relu(self.block(x) + (0.0 if self.skip is None else self.skip(x)))
+
+
+class InvertedNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = Inverted(3, 7, 4, 5, True), Inverted(5, 11, 3, 6), Inverted(6, 13, 5, 4)
+
+    def forward(self, x):
+        return self.third(self.second(self.first(x)))
+
+
+def test_sizes_are_named_by_what_a_class_takes_gives_and_keeps_to_itself():
+    source = emitted(InvertedNet(), torch.randn(2, 3, 4, 4))
+    assert constructor(source, "Squeeze") == ["channels", "hidden_channels"]
+    sizes = ["in_channels", "hidden_channels", "squeeze_channels", "out_channels", "has_skip"]
+    assert constructor(source, "Inverted") == sizes
+
+
+def by_windows(image, weight, side):
+    b, h, w, c = image.shape
+    padded = torch.nn.functional.pad(image, (0, 0, 0, side - w % side, 0, side - h % side))
+    rows, columns = padded.shape[1] // side, padded.shape[2] // side
+    windows = padded.view(b, rows, side, columns, side, c).transpose(2, 3).reshape(-1, side * side, c)
+    windows = torch.nn.functional.linear(windows, weight)[..., :c].reshape(b, rows, columns, side, side, c)
+    return windows.transpose(2, 3).reshape(b, rows * side, columns * side, c)[:, :h, :w, :].contiguous()
+
+
+class Windowed(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.norm, self.qkv = nn.LayerNorm(features), nn.Linear(features, 3 * features)
+
+    def forward(self, x):
+        return x + by_windows(self.norm(x), self.qkv.weight, 3)
+
+
+class WindowedNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.between, self.second = Windowed(4), nn.Linear(4, 10), Windowed(10)
+
+    def forward(self, x):
+        return self.second(self.between(self.first(x)))
+
+
+def test_lengths_go_by_the_names_that_shapes_are_unpacked_to():
+    source = emitted(WindowedNet(), torch.randn(2, 7, 8, 4))
+    assert constructor(source, "Windowed") == ["features"]
+    unpacked = [
+        [ast.unparse(part) for part in line.targets[0].elts]
+        for line in method(source, "Windowed").body
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Tuple)
+    ]
+    assert ["batch", "height", "width", "c"] in unpacked  # dynamic axes go by their names in the whole file
+
+
+def test_cuts_in_a_row_are_one_subscript():
+    source = emitted(WindowedNet(), torch.randn(2, 7, 8, 4))
+    cut = [part for part in ast.walk(method(source, "Windowed")) if isinstance(part, ast.Subscript)]
+    assert not any(isinstance(part.value, ast.Subscript) for part in cut)

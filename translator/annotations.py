@@ -51,6 +51,8 @@ class Dimensions:
     def _choose(self, value: Value, axis: int) -> str:
         if axis == 0 and value.ndim > 0:
             return "batch"
+        if value.ndim == 4 and [isinstance(size, Size) for size in value.shape[1:]] == [True, True, False]:
+            return ("height", "width")[axis - 1]
         spatial = value.ndim - 2
         if value.ndim >= 4 and axis >= 2 and spatial <= 3:
             return ("depth", "height", "width")[3 - spatial :][axis - 2]
@@ -61,10 +63,12 @@ class Dimensions:
             name, count = f"{base}_{count}", count + 1
         return name
 
-    def name(self, size: Any, axis: int, ndim: int) -> str:
-        """A name for a length in code: its dimension's, or one by its place."""
+    def name(self, size: Any, axis: int, ndim: int, source: str | None = None) -> str:
+        """A name for a length in code: its dimension's, the source's, or one by its place."""
         if isinstance(size, Size) and size.expr in self.names:
             return self.names[size.expr]
+        if source is not None:
+            return source
         if ndim == 4:
             return self.image[axis]
         if axis == 0 and ndim > 1:

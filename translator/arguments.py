@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch._ops import OpOverload
@@ -44,10 +47,13 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         if expression is None:
             expression = _derived(definition, column)
         if expression is None:
-            name = _attribute(definition, merger, column) or _readable_context(definition, contexts, place)
-            argument = Argument(_fresh(name, taken), tuple(column))
+            base = _base(definition, contexts[:fields], place)
+            of_base = [member.numbers[base] for member in definition.members]
+            name = _attribute(definition, merger, of_base)
+            names = [name] if name else _readable_names(definition, contexts, base)
+            argument = Argument(_fresh(names, taken), tuple(of_base))
             definition.arguments.append(argument)
-            expression = Name(argument.name)
+            expression = Name(argument.name) if base == place else _derived(definition, column)
         if place >= fields:
             for argument in definition.arguments:
                 argument.in_body |= any(
@@ -56,7 +62,7 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         definition.places.append(expression)
     for name in definition.optional:
         values = tuple(name not in member.absent for member in definition.members)
-        argument = Argument(_fresh(f"has_{name}", taken), values, field=name)
+        argument = Argument(_fresh([f"has_{name}"], taken), values, field=name)
         argument.in_body = definition.module.entries[name].kind == INLINE  # there is no field to ask
         definition.arguments.append(argument)
     for argument in definition.arguments:
@@ -65,21 +71,44 @@ def name_arguments(definition: Definition, merger: Merger) -> None:
         argument.default = False if argument.field else _default(argument.values)
 
 
-class _OfArray(str):
-    """A name for a number of an array's shape, which says less than the argument of a layer with the same numbers."""
+@dataclass(frozen=True)
+class _Context:
+    """Where a number stands. name: the argument that it is. owner: the field, or else the class, of the child whose it is.
+
+    vague: whether another name for the same number says more, as that of an argument of a layer does than that of an array's size.
+    """
+
+    name: str
+    owner: str | None = None
+    vague: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What is counted: the `channels` of `in_channels`."""
+        return re.sub("^(in|out|hidden)_", "", self.name)
 
 
-def _readable_context(definition: Definition, contexts: list[str], place: int) -> str:
-    """The name for the number of a place: what the first layer with it calls it, without in_ where it comes out of layers, too."""
+def _readable_names(definition: Definition, contexts: list[_Context], place: int) -> list[str]:
+    """Names for the number of a place, the best first: what the first layer with it calls it, or that with its owner before.
+
+    `in_channels` and `out_channels` are those of the class; what only its own layers hand on is `hidden_channels`, and what
+    it takes and hands on is `channels`.
+    """
     column = [member.numbers[place] for member in definition.members]
     alike = [
-        contexts[other]
+        other
         for other in range(place, len(contexts))
-        if all(same_number(m.numbers[other], value) for m, value in zip(definition.members, column, strict=True))
+        if _agree(column, [member.numbers[other] for member in definition.members])
     ]
-    name = next((context for context in alike if not isinstance(context, _OfArray)), contexts[place])
-    kind = name.removeprefix("in_")
-    return kind if kind != name and f"out_{kind}" in alike else name
+    context = next((contexts[other] for other in alike if not contexts[other].vague), contexts[place])
+    name, kind = context.name, context.kind
+    if kind != name and not name.startswith("hidden_"):
+        taken, given = ([p for p, c in enumerate(contexts) if c.name in (way + kind, kind)] for way in ("in_", "out_"))
+        enters, leaves = taken and taken[0] in alike, given and given[-1] in alike
+        passes = not set(taken).isdisjoint(alike) and not set(given).isdisjoint(alike)
+        if passes:
+            name = kind if enters else f"out_{kind}" if leaves else f"hidden_{kind}"
+    return [name, *([f"{context.owner}_{kind}"] if context.owner else [])]
 
 
 def _default(values: tuple) -> Any:
@@ -95,13 +124,17 @@ def _default(values: tuple) -> Any:
 def _find(definition: Definition, column: list) -> Argument | None:
     """An argument with the same values where both have one; it takes over the values it lacked."""
     for argument in definition.arguments:
-        pairs = list(zip(argument.values, column, strict=True))
-        if all(ANY.value in (a, b) or same_number(a, b) for a, b in pairs) and any(
-            ANY.value not in (a, b) for a, b in pairs
-        ):
+        if _agree(argument.values, column):
+            pairs = zip(argument.values, column, strict=True)
             argument.values = tuple(b if a is ANY.value else a for a, b in pairs)
             return argument
     return None
+
+
+def _agree(one: Sequence, other: Sequence) -> bool:
+    """Whether two places have the same numbers in the instances that have both, of which there is one."""
+    both = [pair for pair in zip(one, other, strict=True) if ANY.value not in pair]
+    return bool(both) and all(same_number(*pair) for pair in both)
 
 
 def _length(definition: Definition, merger: Merger, column: list) -> Expr | None:
@@ -115,6 +148,20 @@ def _length(definition: Definition, merger: Merger, column: list) -> Expr | None
             if all(x.ndim == value.ndim and x.shape[axis] == n for x, n in zip(inputs, column, strict=True)):
                 return Subscript(Attribute(value, "shape"), axis)
     return None
+
+
+def _base(definition: Definition, contexts: list[_Context], place: int) -> int:
+    """The later place, what the same layer takes in, whose number what it gives out is a multiple of; or else the place itself."""
+
+    def multiple(other: int) -> bool:
+        pairs = [(member.numbers[place], member.numbers[other]) for member in definition.members]
+        whole = all(type(a) is int and type(b) is int for a, b in pairs)
+        return whole and any(all(a == n * b for a, b in pairs) for n in _SMALL)
+
+    if place >= len(contexts) or not contexts[place].name.startswith("out_"):
+        return place
+    taken = replace(contexts[place], name=f"in_{contexts[place].kind}")
+    return next((p for p in range(place, len(contexts)) if contexts[p] == taken and multiple(p)), place)
 
 
 def _derived(definition: Definition, column: list) -> Operation | None:
@@ -144,10 +191,9 @@ def _formulas(name: Name) -> Iterator[tuple[Operation, Callable[[int], int], Cal
         yield Operation("-", (name, n)), lambda a, n=n: a - n, lambda b, n=n: b + n
 
 
-def _fresh(name: str, taken: set[str]) -> str:
-    candidate, count = name, 2
-    while candidate in taken:
-        candidate, count = f"{name}_{count}", count + 1
+def _fresh(names: list[str], taken: set[str]) -> str:
+    numbered = (f"{names[0]}_{count}" for count in itertools.count(2))
+    candidate = next(name for name in itertools.chain(names, numbered) if name not in taken)
     taken.add(candidate)
     return candidate
 
@@ -176,13 +222,13 @@ def _holds(attribute: Any, number: Any) -> bool:
     return all(is_number(n) and same_number(n, number) for n in numbers)
 
 
-def _contexts(definition: Definition, merger: Merger) -> Any:
+def _contexts(definition: Definition, merger: Merger) -> Iterator[_Context]:
     """A name for each place, from where it stands: the argument that it is of a layer, of a child, of a call."""
     yield from _field_contexts(definition.module, merger)
     for statement in definition.body.statements if definition.body else ():
         named = _named_in_source(statement)
         contexts = list(_expression_contexts(statement.expr, "value"))
-        yield from (name or context for name, context in zip(named or contexts, contexts, strict=True))
+        yield from (_Context(name or context) for name, context in zip(named or contexts, contexts, strict=True))
 
 
 def _named_in_source(statement: Statement) -> list[str | None] | None:
@@ -212,27 +258,32 @@ def _axes(part: Any) -> Iterator[bool]:
             yield from _axes(child)
 
 
-def _field_contexts(module: Module, merger: Merger) -> Any:
+def _field_contexts(module: Module, merger: Merger) -> Iterator[_Context]:
     for name, entry in module.entries.items():
-        yield from _entry_contexts(name, entry, merger)
+        yield from _entry_contexts(name, entry, merger, name)
 
 
-def _entry_contexts(name: str, entry: Module | Array, merger: Merger) -> Any:
+def _entry_contexts(name: str, entry: Module | Array, merger: Merger, owner: str | None) -> Iterator[_Context]:
     if isinstance(entry, Array):
         flat = sum(size != 1 for size in entry.shape) <= 1
-        yield from (_OfArray(f"{name}_size" if flat else f"{name}_size_{axis}") for axis in range(len(entry.shape)))
+        names = (f"{name}_size" if flat else f"{name}_size_{axis}" for axis in range(len(entry.shape)))
+        yield from (_Context(name, vague=True) for name in names)
     elif entry.kind == INLINE:
         return
     elif entry.kind == LAYER and entry.layer is not None:
         call = full_call(entry.layer.constructor)
         arguments = (*call.args, *(value for _, value in call.kwargs))
         for argument_name, value in zip(argument_names(call), arguments, strict=True):
-            yield from (_readable(argument_name) for t in tokens(value, lambda v: None) if hasattr(t, "value"))
+            # A norm's shape, where it has one axis.
+            context = "features" if argument_name == "shape" and is_number(value) else _readable(argument_name)
+            yield from (_Context(context, owner) for t in tokens(value, lambda v: None) if hasattr(t, "value"))
     elif entry.kind == CLASS:
-        yield from (_readable(argument.name) for argument in merger.of[entry.path].arguments)
+        owner = owner or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", entry.type_name.rpartition(".")[2]).lower()
+        yield from (_Context(_readable(argument.name), owner) for argument in merger.of[entry.path].arguments)
     else:
         for child_name, child in entry.entries.items():
-            yield from _entry_contexts(name if child_name.isdecimal() else child_name, child, merger)
+            named = not child_name.isdecimal()
+            yield from _entry_contexts(child_name if named else name, child, merger, child_name if named else None)
 
 
 def _readable(name: str) -> str:
@@ -243,6 +294,8 @@ def _expression_contexts(part: Any, context: str) -> Any:
     if is_number(part):
         yield context
     elif isinstance(part, Call):
+        if isinstance(part.function, Attribute) and part.function.attribute == "reshape":
+            context = "size"
         yield from _expression_contexts(part.function, context)
         names = [*parameter_names(part.function), *[context] * len(part.args)]
         for arg, name in zip(part.args, names, strict=False):

@@ -22,6 +22,7 @@ from op_table.expr import (
 )
 from translator.lines import Assign, Def, For, If, Line, Return, reads
 from translator.state import State
+from translator.tidy import join
 
 # The longest expression, in characters, that a value may be written into, and the deepest nesting of calls in it.
 LENGTH, DEPTH = 84, 4
@@ -59,7 +60,7 @@ def _block(
             source = pending.get(value.name)
             if source is None:
                 continue
-            candidate = transform(expr, lambda part: source.expr if part is value or _is(part, value) else part)  # noqa: B023
+            candidate = transform(expr, lambda part: source.expr if part is value or _is(part, value) else join(part))  # noqa: B023
             final = source is kept[-1] and len(list(values(expr))) == 1 and isinstance(expr, (Value, tuple))
             bare = expr[0] if isinstance(expr, tuple) and len(expr) == 1 else expr
             if isinstance(source.expr, Conditional) and not isinstance(bare, Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from op_table.expr import Attribute, Subscript, Value, transform, values
@@ -10,8 +11,17 @@ from translator.annotations import Dimensions
 from translator.lines import Assign, Def, For, If, Line, reads, rewrite
 
 
-def unpack_shapes(lines: list[Line], after: list[Any], inputs: list[Value], dims: Dimensions) -> dict[str, str]:
-    """Add the lines that unpack shapes, in place; after: what is read after the lines. Returns names for the lengths."""
+def unpack_shapes(
+    lines: list[Line],
+    after: list[Any],
+    inputs: list[Value],
+    dims: Dimensions,
+    source: Callable[[Value], tuple[str | None, ...]],
+) -> dict[str, str]:
+    """Add the lines that unpack shapes, in place. Returns names for the lengths.
+
+    after: what is read after the lines. source: what the user's source calls the lengths of an array, as far as it does.
+    """
     names: dict[str, str] = {}
     found: Counter = Counter()
     shaped: dict[str, Value] = {}
@@ -32,7 +42,9 @@ def unpack_shapes(lines: list[Line], after: list[Any], inputs: list[Value], dims
         if once and not (name in arguments and _outlives(value, lines)):
             continue
         lengths = {axis: Value(f"{name}__length{axis}", (), "int64") for axis in axes}
-        names |= {length.name: dims.name(value.shape[axis], axis, value.ndim) for axis, length in lengths.items()}
+        theirs = dict(enumerate(source(value)))
+        for axis, length in lengths.items():
+            names[length.name] = dims.name(value.shape[axis], axis, value.ndim, theirs.get(axis))
 
         def change(part: Any, name: str = name, lengths: dict = lengths) -> Any:
             return lengths[part.index] if _is_length(part) and part.value.value.name == name else part

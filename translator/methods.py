@@ -21,7 +21,7 @@ from translator.modules import DICT, TUPLE
 from translator.naming import Namer
 from translator.optional import drop_unread, name_nothings, without_nothings
 from translator.parameters import parameter, passed_as
-from translator.source_names import argument_names, assigned_names, usable
+from translator.source_names import LengthNames, argument_names, assigned_names, usable
 from translator.state import State, read, write
 from translator.tidy import tidy
 from translator.tokens import replace_numbers
@@ -67,10 +67,14 @@ class Method:
         after = [comprehend(expr) for expr in after] if self.is_root else self._give_lists(after[0])
         drop_unread(lines, _read_after(after))
         after = return_early(lines, after)
-        self.length_names = unpack_shapes(lines, after, self.body.inputs, self.file.dims)
+        self.assigned = assigned_names(self._nodes(), self.body.call.frame) | functions.result_names(self.nodes)
+        called_there = zip(
+            (value.name for value in self.body.inputs), self._argument_names(self.body.inputs), strict=False
+        )
+        theirs = LengthNames(self._nodes(), self.body.call.frame, dict(called_there), self.assigned)
+        self.length_names = unpack_shapes(lines, after, self.body.inputs, self.file.dims, theirs.of)
         taken = {d.name for d in self.file.program.definitions} | set(self.file.outputs.class_names)
         results = {path: d.results for path, d in self.file.program.of.items() if d.results}
-        self.assigned = assigned_names(self._nodes(), self.body.call.frame) | functions.result_names(self.nodes)
         hints = self._constant_names() | functions.hints(self.nodes) | self.length_names | called(self.body.statements)
         hints |= self._state_names() | {v.name: "state" for line in lines for v in writes(line) if isinstance(v, State)}
         names = Namer(taken, hints, self.assigned, self._fallback_names(), self.nodes, results)

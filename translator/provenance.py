@@ -244,3 +244,44 @@ def unpacked(type_name: str, parameter: str) -> tuple[str, ...]:
                 if isinstance(node.value, ast.Name) and node.value.id == parameter:
                     return tuple(_plain(part) or "" for part in node.targets[0].elts)
     return ()
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What a function unpacks the shapes of its parameters, and of its other locals, into, by their names."""
+
+    parameters: dict[str, tuple[str | None, ...]]
+    locals: dict[str, tuple[str | None, ...]]
+
+
+@functools.cache
+def _functions(file: str) -> tuple[tuple[int, int, Shapes], ...]:
+    """Every function of a file: its first and last line, and the shapes that it unpacks."""
+    tree, found = parsed(file), []
+    for function in ast.walk(tree) if tree is not None else ():
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            parameters = {arg.arg for arg in ast.walk(function.args) if isinstance(arg, ast.arg)}
+            shapes = Shapes({}, {})
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                    name = _shape_of(node.value)
+                    if name is not None:
+                        names = tuple(map(_plain, node.targets[0].elts))
+                        (shapes.parameters if name in parameters else shapes.locals).setdefault(name, names)
+            found.append((function.lineno, function.end_lineno or function.lineno, shapes))
+    return tuple(found)
+
+
+def _shape_of(value: ast.expr) -> str | None:
+    """The name of the local that an expression is the shape of: `x.shape` or `x.size()`."""
+    attribute = "shape"
+    if isinstance(value, ast.Call) and not value.args and not value.keywords:
+        value, attribute = value.func, "size"
+    named = isinstance(value, ast.Attribute) and value.attr == attribute and isinstance(value.value, ast.Name)
+    return value.value.id if named else None
+
+
+def shapes(frame: Frame) -> Shapes:
+    """What the function that a frame is in unpacks shapes into: `b, c, h, w = x.shape`."""
+    around = [function for function in _functions(frame.file) if function[0] <= frame.line <= function[1]]
+    return max(around, key=lambda function: function[0])[2] if around else Shapes({}, {})

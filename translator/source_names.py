@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch.fx import Node
@@ -144,3 +145,29 @@ def _recorded(call: ModuleCall, inputs: list[Value], nodes: dict[str, Node], hin
             base, count = f"{base.removesuffix(f'_{count - 1}')}_{count}", count + 1
         names.append(base if usable(base) else None)
     return names
+
+
+class LengthNames:
+    """What the source calls the lengths of arrays, where it unpacks their shapes: in the code at a depth of the stack trace or below it."""
+
+    def __init__(self, nodes: Iterable[Node], frame: int, arguments: Mapping[str, str], assigned: Mapping[str, str]):
+        """arguments: by the names of values, what the source calls the arguments. assigned: what it calls other values."""
+        self.arguments, self.assigned = arguments, assigned
+        self.parameters: dict[str, tuple[str | None, ...]] = {}
+        self.locals: dict[str, tuple[str | None, ...]] = {}
+        traces = [[line for line in provenance.frames(node)[max(frame, 0) :] if not line.in_torch] for node in nodes]
+        for lines in itertools.zip_longest(*traces):
+            for line in filter(None, lines):
+                shapes = provenance.shapes(line)
+                for found, theirs in ((self.parameters, shapes.parameters), (self.locals, shapes.locals)):
+                    for array, names in theirs.items():
+                        found.setdefault(array, tuple(name.lower() if usable(name) else None for name in names))
+
+    def of(self, value: Value) -> tuple[str | None, ...]:
+        """A name for each length, by the source's name for the array; of an argument that has another there, by how many they are."""
+        if value.name in self.arguments:
+            found = [self.parameters.get(self.arguments[value.name]), *self.parameters.values()]
+        else:
+            name = self.assigned.get(value.name, "")
+            found = [self.locals.get(name), self.parameters.get(name)]
+        return next((names for names in found if names is not None and len(names) == value.ndim), ())

@@ -14,11 +14,17 @@ def tidy(lines: list[Line], after: list[Any]) -> list[Any]:
     return [transform(expr, _tidy) for expr in after]
 
 
-def _tidy(part: Any) -> Any:
+def join(part: Any) -> Any:
+    """An expression, with one subscript for two in a row where there is one."""
     if isinstance(part, Subscript) and isinstance(part.value, Subscript):
         merged = _joined(part.value, _places(part.value.index), _places(part.index))
         if merged is not None:
             return Subscript(part.value.value, merged if len(merged) > 1 else merged[0])
+    return part
+
+
+def _tidy(part: Any) -> Any:
+    part = join(part)
     if isinstance(part, Call) and (isinstance(part.function, Value) or _of_jnp(part)):
         return Call(part.function, tuple(_scalar(arg) for arg in part.args), part.kwargs)
     if isinstance(part, Attribute) and _is_numpys(part.value):  # whose methods give numpy's arrays, which have no `at`
@@ -78,7 +84,10 @@ def _rank(expr: Any) -> int | None:
     if isinstance(expr, Call) and isinstance(expr.function, Attribute):
         if expr.function.attribute == "arange":
             return 1
-        return _rank(expr.function.value) if expr.function.attribute == "astype" else None
+        if expr.function.attribute == "reshape" and not _of_jnp(expr):
+            shape = expr.args[0] if len(expr.args) == 1 else expr.args
+            return len(shape) if isinstance(shape, tuple) else 1
+        return _rank(expr.function.value) if expr.function.attribute in ("astype", "swapaxes", "transpose") else None
     return None
 
 
