@@ -10,10 +10,12 @@ from op_table.axes import number
 from op_table.convolution import (
     DEPTHWISE,
     GROUPED,
+    PADDED,
     PATCHES,
     POINTWISE,
     SCAN,
     SMALL,
+    VOLUME,
     conv_transpose_options,
     fastest,
     inexact,
@@ -29,6 +31,7 @@ from op_table.pooling import avg_options, max_options
 from op_table.prelude import channels_last as real
 from op_table.prelude import channels_last_norms as norms
 from op_table.prelude import channels_last_windows as windows
+from op_table.prelude import dense_convolution as dense
 from op_table.registry import Unsupported, lowers
 
 
@@ -51,6 +54,10 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.depthwise_conv_last)(input, weight, stride, around, dilation)
     elif kind == SMALL:
         y = prelude(real.small_conv_last)(input, weight, stride, around, dilation)
+    elif kind == PADDED:
+        y = prelude(dense.padded_conv_last)(input, weight, stride, around, dilation)
+    elif kind == VOLUME:
+        y = prelude(dense.volume_conv_last)(input, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv_last)(input, weight, stride, around, dilation, groups)
     elif kind == SCAN:

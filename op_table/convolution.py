@@ -11,6 +11,7 @@ import numpy as np
 from op_table.dtypes import is_complex, is_float
 from op_table.expr import Expr, lax, prelude, static
 from op_table.prelude import convolution as real
+from op_table.prelude import dense_convolution as dense
 from op_table.registry import Unsupported, lowers
 
 
@@ -28,11 +29,11 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
 
 
 POINTWISE, PATCHES, SMALL = "pointwise", "patches", "small"
+PADDED, VOLUME = "padded", "volume"
 DEPTHWISE, GROUPED, SCAN = "depthwise", "grouped", "scan"
 
-# More shifted products than this take long to compile, and so do more convolutions. Of longer kernels than _LONG, and of longer ones
-# than the result, XLA is slow at the convolutions of the groups, too.
-_MANY, _LONG = 64, 32
+# More shifted products than this take long to compile, and so do more convolutions.
+_MANY = 64
 
 # Of no more results than this, and of no more inputs to a result, is a convolution faster as a matrix product: of torch's layout, and
 # of channels-last images. `small_conv` and `small_conv_last` ask again, when they know the size.
@@ -65,10 +66,17 @@ def fastest(
     places = math.prod(kernel)
     if groups == 1:
         few, few_inputs = _FEW_LAST if last else _FEW
-        return SMALL if places > 1 and (results <= few or in_channels * places <= few_inputs) else None
+        if places > 1 and (results <= few or in_channels * places <= few_inputs):
+            return SMALL
+        if len(kernel) == 3:
+            return VOLUME
+        spans = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+        more = (step == 1 and sum(pair) > span for step, pair, span in zip(stride, around, spans, strict=True))
+        return PADDED if any(more) else None
     if in_channels == 1 and out_channels == groups and places <= _MANY:
         return DEPTHWISE
-    return GROUPED if in_channels > 1 and groups <= _MANY and places <= min(results, _LONG) else SCAN
+    # Of kernels longer than the result, and over three axes, XLA is slow at the gradients of the convolutions of the groups, too.
+    return GROUPED if in_channels > 1 and groups <= _MANY and places <= results and len(kernel) < 3 else SCAN
 
 
 def inexact(dtype: np.dtype) -> bool:
@@ -103,6 +111,10 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.depthwise_conv)(x, weight, stride, around, dilation)
     elif kind == SMALL:
         y = prelude(real.small_conv)(x, weight, stride, around, dilation)
+    elif kind == PADDED:
+        y = prelude(dense.padded_conv)(x, weight, stride, around, dilation)
+    elif kind == VOLUME:
+        y = prelude(dense.volume_conv)(x, weight, stride, around, dilation)
     elif kind == GROUPED:
         y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
     elif kind == SCAN:

@@ -13,10 +13,12 @@ from typing import Any
 from op_table.convolution import (
     DEPTHWISE,
     GROUPED,
+    PADDED,
     PATCHES,
     POINTWISE,
     SCAN,
     SMALL,
+    VOLUME,
     conv_transpose_options,
     fastest,
     pads,
@@ -27,6 +29,7 @@ from op_table.expr import Attribute, Call, Expr, eqx, key, prelude, static
 from op_table.prelude import channels_last as last
 from op_table.prelude import channels_last_norms as norms_last
 from op_table.prelude import convolution as real
+from op_table.prelude import dense_convolution as dense
 from op_table.prelude.batch_norm import BatchNorm
 
 
@@ -127,6 +130,8 @@ _FORMS = {
     GROUPED: real.convolve_groups,
     SCAN: real.convolve_scan,
     SMALL: real.convolve_any,
+    PADDED: dense.convolve_padded,
+    VOLUME: dense.convolve_volume,
 }
 
 
@@ -141,12 +146,12 @@ def _conv_lift(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0,
 def _form(
     size: tuple, weight: Expr, stride: Any, padding: Any, dilation: Any, groups: int, last: bool = False
 ) -> str | None:
-    """`fastest`, for a layer: one that pads both sides differently has no padding that `small_conv` could be given."""
+    """`fastest`, for a layer: one that pads both sides differently has no padding that these functions could be given."""
     axes = weight.ndim - 2
     stride, dilation = per_axis(stride, axes), per_axis(dilation, axes)
     around = pads(padding, weight.shape[2:], dilation)
     form = fastest(size, weight.shape, stride, around, dilation, groups, last)
-    return None if form == SMALL and any(low != high for low, high in around) else form
+    return None if form in (SMALL, PADDED, VOLUME) and any(low != high for low, high in around) else form
 
 
 _LAST = {
@@ -156,6 +161,8 @@ _LAST = {
     GROUPED: last.convolve_groups_last,
     SCAN: last.convolve_scan_last,
     SMALL: last.convolve_any_last,
+    PADDED: dense.convolve_padded_last,
+    VOLUME: dense.convolve_volume_last,
 }
 
 

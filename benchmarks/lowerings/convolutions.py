@@ -15,9 +15,10 @@ from jax import Array, lax
 from torch import Tensor
 
 from benchmarks.lowerings.timing import Case, normal, weights
-from op_table.convolution import DEPTHWISE, GROUPED, SCAN, fastest
+from op_table.convolution import DEPTHWISE, GROUPED, PADDED, SCAN, VOLUME, fastest
 from op_table.prelude import channels_last as last
 from op_table.prelude import convolution as prelude
+from op_table.prelude import dense_convolution as prelude_dense
 
 BATCH = 8
 LAYOUTS = {1: ("NHC", "HIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
@@ -112,12 +113,17 @@ def dense(
     size = (size,) * axes if isinstance(size, int) else size
     window = Window((stride,) * axes, ((pad, pad),) * axes, (dilation,) * axes)
     torch = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
+    emitted = {PADDED: prelude_dense.padded_conv, VOLUME: prelude_dense.volume_conv}
+    form = fastest(size, (out, channels, *(kernel,) * axes), *window, 1)
+    named = {f.__name__: partial(f, window=window) for f in forms}
+    if form in emitted:
+        named = {form: lambda x, weight: emitted[form](x, weight, *window), **named}
     return Case(
         "dense convolution" + (", dilated" if dilation > 1 else ""),
         f"{BATCH} x {channels} x {' x '.join(map(str, size))} to {out}, kernel {kernel}, stride {stride}, padding {pad}"
         + (f", dilation {dilation}" if dilation > 1 else ""),
         (normal(BATCH, channels, *size), weights(out, channels, *(kernel,) * axes)),
-        {f.__name__: partial(f, window=window) for f in forms},
+        named,
         partial(torch, stride=stride, padding=pad, dilation=dilation),
     )
 
@@ -229,7 +235,7 @@ def pointwise(channels: int, out: int, size: int) -> Case:
 def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 1, axes: int = 2) -> Case:
     pad = (kernel - 1) // 2
     window = Window((stride,) * axes, ((pad, pad),) * axes, (1,) * axes)
-    torch = {1: F.conv1d, 2: F.conv2d}[axes]
+    torch = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
     weight = weights(channels, channels // groups, *(kernel,) * axes)
     forms: dict[str, Callable] = {
         DEPTHWISE: lambda x, weight: prelude.depthwise_conv(x, weight, *window),
@@ -342,6 +348,8 @@ def cases() -> Iterator[Case]:
     yield of_groups(256, 14, 256, 13)
     yield of_groups(1024, 99, 16, 19, axes=1)
     yield of_groups(768, 49, 16, 129, axes=1)
+    yield of_groups(768, 199, 16, 127, axes=1)
+    yield of_groups(64, 12, 4, 3, axes=3)
     # Dense, by the size of the image.
     for channels, out, size, stride in (
         (64, 64, 56, 1),
@@ -366,6 +374,8 @@ def cases() -> Iterator[Case]:
     yield dense(64, 64, 28, pad=2)
     yield dense(64, 64, 28, 1, pad=1)
     yield dense(64, 64, 100, 3, pad=4, dilation=2, axes=1)
+    yield dense(64, 64, 28, 4, pad=2)
+    yield dense(256, 256, 500, 16, pad=8, axes=1)
     # Windows side by side.
     yield dense(3, 384, 224, 16, 16, pad=0, forms=(whole, channels_last, patches))
     yield from (dense_last(channels, size) for channels, size in ((512, 2), (256, 4), (128, 8), (64, 16)))
@@ -378,6 +388,8 @@ def cases() -> Iterator[Case]:
     yield dense(512, 512, 400, 3, 2, pad=0, axes=1)
     yield dense(256, 256, 28, dilation=2)
     yield dense(32, 32, (8, 28, 28), axes=3)
+    yield dense(3, 32, (8, 28, 28), 7, 2, axes=3)
+    yield dense(64, 64, (4, 4, 4), axes=3)
     yield chained(64, 32)
     yield chained(256, 14)
     yield chained(512, 4)

@@ -57,8 +57,11 @@ def test_one_example_without_batch_axis(n):
     ("depthwise", (8, 8), 8, (3, 3), (9, 9)),
     ("grouped", (8, 16), 4, (3, 3), (9, 9)),
     ("grouped", (8, 8), 2, (7,), (30,)),
-    ("scan", (8, 8), 2, (40,), (90,)),  # a long kernel,
-    ("scan", (8, 8), 2, (5, 5), (4, 4)),  # one longer than the result,
+    ("grouped", (8, 8), 2, (40,), (90,)),
+    ("padded", (20, 8), 1, (6,), (90,)),  # more results than inputs
+    ("volume", (4, 8), 1, (3, 3, 3), (6, 5, 4)),
+    ("scan", (8, 8), 2, (3, 3, 3), (6, 5, 4)),
+    ("scan", (8, 8), 2, (5, 5), (4, 4)),  # a kernel longer than the result,
     ("scan", (8, 8), 8, (9, 9), (9, 9)),
     ("scan", (8, 16), 8, (3, 3), (9, 9)),  # some filters a channel,
     ("scan", (144, 144), 72, (3,), (9,)),  # and many groups

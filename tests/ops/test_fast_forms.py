@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jax import lax
 
-from op_table.prelude import activation, channels_last, convolution, pooling, windows
+from op_table.prelude import activation, channels_last, convolution, dense_convolution, pooling, windows
 from tests.ops.gradients import check_gradient
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -58,6 +58,8 @@ WINDOWS = [  # size, kernel, stride, padding, dilation
     ((9, 9), (3, 2), (2, 3), (0, 0), (2, 1)),
     ((5, 6, 4), (3, 2, 3), (2, 2, 1), (1, 0, 2), (1, 1, 2)),
     ((2, 2), (3, 3), (1, 1), (1, 1), (1, 1)),
+    ((6, 5), (4, 2), (1, 1), (2, 2), (1, 1)),
+    ((5, 3, 4), (3, 1, 1), (1, 2, 1), (2, 0, 0), (2, 1, 1)),
 ]
 
 
@@ -71,6 +73,11 @@ def test_convolutions(size, kernel, stride, padding, dilation):
 
     check_gradient(lambda x, w: convolution.small_conv(x, w, *options), reference(1), x, dense)
     check_gradient(last(channels_last.small_conv_last, *options), reference(1), x, dense)
+    check_gradient(lambda x, w: dense_convolution.padded_conv(x, w, *options), reference(1), x, dense)
+    check_gradient(last(dense_convolution.padded_conv_last, *options), reference(1), x, dense)
+    if axes == 3:
+        check_gradient(lambda x, w: dense_convolution.volume_conv(x, w, *options), reference(1), x, dense)
+        check_gradient(last(dense_convolution.volume_conv_last, *options), reference(1), x, dense)
     check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
     check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
     for groups, weight in ((2, grouped), (4, depthwise)):
@@ -78,6 +85,7 @@ def test_convolutions(size, kernel, stride, padding, dilation):
         scan = partial(convolution.scan_conv, **named, groups=groups)
         check_gradient(scan, reference(groups), x, weight)
         check_gradient(last(channels_last.scan_conv_last, *options, groups), reference(groups), x, weight)
+    check_gradient(last(channels_last.grouped_conv_last, *options, 2), reference(2), x, grouped)
 
 
 def last(function, *options):
