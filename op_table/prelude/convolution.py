@@ -366,21 +366,37 @@ def conv_transpose(
             taps = -((first - kernel) // steps)
             low = taps - 1 - shift
             pads = np.stack([low, counts + shift - given], axis=1).tolist()
-            filters = jnp.flip(weight[:, :, *map(slice, first, kernel, steps)], last).swapaxes(0, 1)
-            if any(counts > given):  # where XLA is slow at the gradients of what a convolution pads
-                padded = lax.pad(
-                    x, jnp.zeros((), x.dtype), [(0, 0, 0)] * 2 + [(*n, 0) for n in pads]
-                )
-                parts.append(lax.conv_general_dilated(padded, filters, (1,) * axes, "VALID"))
+            filters = jnp.flip(weight[:, :, *map(slice, first, kernel, steps)], last)
+            source = x
+            if depthwise or any(
+                counts > given
+            ):  # XLA is slow at gradients of what convolutions pad
+                zero = jnp.zeros((), x.dtype)
+                source = lax.pad(x, zero, [(0, 0, 0)] * 2 + [(*n, 0) for n in pads])
+                pads = [(0, 0)] * axes
+            if depthwise:
+                source = source.astype(jnp.promote_types(x.dtype, jnp.float32))
+                factors = filters.reshape(in_channels, -1, *(1 for _ in kernel)).swapaxes(0, 1)
+                places = zip(np.ndindex(*taps), factors, strict=True)
+                windows = (source[:, :, *map(slice, at, at + counts)] * f for at, f in places)
+                parts.append(sum(windows).astype(x.dtype))
             else:
-                parts.append(lax.conv_general_dilated(x, filters, (1,) * axes, pads))
-        y = jnp.stack(parts, axis=-1).reshape(len(x), out_channels, *counts, *steps)
+                filters = filters.swapaxes(0, 1)
+                parts.append(lax.conv_general_dilated(source, filters, (1,) * axes, pads))
+        y = jnp.stack(parts, axis=-1).reshape(len(x), -1, *counts, *steps)
         y = y.transpose(0, 1, *(axis for n in last for axis in (n, n + axes)))
-        return y.reshape(len(x), out_channels, *(counts * steps))[:, :, *map(slice, size)]
+        return y.reshape(len(x), -1, *(counts * steps))[:, :, *map(slice, size)]
+
+    def apart(x: Array, weight: Array) -> Array:
+        parts = zip(jnp.split(x, groups, axis=1), jnp.split(weight, groups), strict=True)
+        return jnp.concatenate([phases(*part) for part in parts], axis=1)
 
     # On a CPU, XLA computes the gradients of the phases many times faster.
-    in_phases = groups == 1 and all(gaps == 1) and all(kernel >= steps) and math.prod(steps) <= 16
-    y = lax.platform_dependent(x, weight, cpu=phases if in_phases else whole, default=whole)
+    depthwise = in_channels == groups > 1 == out_channels
+    in_phases = all(gaps == 1) and all(kernel >= steps) and math.prod(steps) <= 16
+    cpu = phases if depthwise else apart if groups <= 16 else whole
+    cpu = cpu if in_phases else whole
+    y = lax.platform_dependent(x, weight, cpu=cpu, default=whole)
     return y if bias is None else y + bias.reshape(-1, *(1 for _ in kernel))
 
 

@@ -158,12 +158,13 @@ def test_convolutions_of_groups_in_all_modes_of_differentiation(size, kernel, st
 ])  # fmt: skip
 def test_transposed_convolutions(size, kernel, stride, padding, output_padding):
     options = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    x, weight, bias = double(2, 3, *size), double(3, 4, *kernel), double(4)
-    check_gradient(
-        lambda x, w, b: convolution.conv_transpose(x, w, b, **options),
-        lambda x, w, b: TRANSPOSE[len(size)](x, w, b, **options),
-        x, weight, bias,
-    )  # fmt: skip
+    for groups, channels, of_group in ((1, 3, 4), (2, 4, 3), (4, 4, 1), (18, 18, 2)):
+        x, weight, bias = double(2, channels, *size), double(channels, of_group, *kernel), double(of_group * groups)
+        check_gradient(
+            partial(convolution.conv_transpose, **options, groups=groups),
+            partial(TRANSPOSE[len(size)], **options, groups=groups),
+            x, weight, bias,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("size, kernel, stride, padding", [(9, 3, 2, 1), (8, 2, 2, 0), (7, 3, 1, 1), (70, 66, 3, 5)])
