@@ -65,11 +65,11 @@ def fastest(
     results = math.prod(-(-span // step) for span, step in zip(spans, stride, strict=True))
     places = math.prod(kernel)
     if groups == 1:
+        if len(kernel) == 3:
+            return VOLUME
         few, few_inputs = _FEW_LAST if last else _FEW
         if places > 1 and (results <= few or in_channels * places <= few_inputs):
             return SMALL
-        if len(kernel) == 3:
-            return VOLUME
         spans = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
         more = (step == 1 and sum(pair) > span for step, pair, span in zip(stride, around, spans, strict=True))
         return PADDED if any(more) else None

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torch.nn import functional as F
 
 import translator
 from tests import linters
@@ -284,6 +284,39 @@ def test_how_it_reads():
 def test_files_pass_the_linters(tmp_path):
     for build in (Residual, UNet):
         (tmp_path / f"{build.__name__}.py").write_text(last(build().train(), image(4, 3, 8, 8)).source)
+    linters.ruff(tmp_path)
+    linters.pyright(tmp_path)
+
+
+class Volumes(nn.Module):
+    """Convolutions of every form that is not XLA's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.groups = nn.Conv3d(4, 8, 3, padding=1), nn.Conv3d(8, 32, 3, padding=1, groups=4)
+        self.up, self.wide = nn.ConvTranspose3d(32, 32, 2, 2, groups=32), nn.Conv2d(32, 8, 4, padding=2)
+        self.pairs, self.last = nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.Conv2d(8, 8, 3, padding=2)
+
+    def forward(self, x):
+        x = self.up(self.groups(self.stem(x)))
+        y = self.pairs(self.wide(x.reshape(len(x), x.shape[1], -1, x.shape[-1])))
+        return F.conv2d(self.last(y), self.last.weight, padding=3)
+
+
+@pytest.mark.parametrize("layout", [None, "nhwc"])
+def test_files_with_other_forms_of_convolutions(layout, tmp_path):
+    translation = translator.translate(Volumes().eval(), (torch.randn(2, 4, 4, 6, 6),), layout=layout)
+    assert translation.verify(random=1, sizes=1).ok
+    forms = (
+        "conv_of_each_group",
+        "convolve_groups",
+        "convolve_padded",
+        "convolve_scan",
+        "convolve_volume",
+        "padded_conv",
+    )
+    assert all(f"def {form}(" in translation.source for form in forms if layout is None or form != "conv_of_each_group")
+    (tmp_path / "model.py").write_text(translation.source)
     linters.ruff(tmp_path)
     linters.pyright(tmp_path)
 

@@ -164,10 +164,11 @@ class LengthNames:
                         found.setdefault(array, tuple(name.lower() if usable(name) else None for name in names))
 
     def of(self, value: Value) -> tuple[str | None, ...]:
-        """A name for each length, by the source's name for the array; of an argument that has another there, by how many they are."""
+        """A name for each length, by the source's name for the array; where that is not known, or is another's, by how many they are."""
         if value.name in self.arguments:
             found = [self.parameters.get(self.arguments[value.name]), *self.parameters.values()]
+        elif value.name in self.assigned:
+            found = [of.get(self.assigned[value.name]) for of in (self.locals, self.parameters)]
         else:
-            name = self.assigned.get(value.name, "")
-            found = [self.locals.get(name), self.parameters.get(name)]
+            found = [*self.locals.values(), *self.parameters.values()]
         return next((names for names in found if names is not None and len(names) == value.ndim), ())

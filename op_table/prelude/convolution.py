@@ -360,26 +360,25 @@ def conv_transpose(
         """A convolution for each place between two elements of x, whose results are interleaved."""
         given = np.array(x.shape[2:])
         size = (given - 1) * steps - 2 * around + reach + beyond + 1
-        counts, parts = -(-size // steps), []
+        counts, parts, zero = -(-size // steps), [], jnp.zeros((), x.dtype)
+        # XLA is slow at the gradients of what a convolution pads, where it has more results than x.
+        padded = depthwise or any(counts > given)
         for phase in np.ndindex(*steps):
             shift, first = np.divmod(phase + around, steps)
-            taps = -((first - kernel) // steps)
-            low = taps - 1 - shift
+            met = -((first - kernel) // steps)
+            low = met - 1 - shift
             pads = np.stack([low, counts + shift - given], axis=1).tolist()
             filters = jnp.flip(weight[:, :, *map(slice, first, kernel, steps)], last)
             source = x
-            if depthwise or any(
-                counts > given
-            ):  # XLA is slow at gradients of what convolutions pad
-                zero = jnp.zeros((), x.dtype)
+            if padded:
                 source = lax.pad(x, zero, [(0, 0, 0)] * 2 + [(*n, 0) for n in pads])
                 pads = [(0, 0)] * axes
             if depthwise:
                 source = source.astype(jnp.promote_types(x.dtype, jnp.float32))
                 factors = filters.reshape(in_channels, -1, *(1 for _ in kernel)).swapaxes(0, 1)
-                places = zip(np.ndindex(*taps), factors, strict=True)
+                places = zip(np.ndindex(*met), factors, strict=True)
                 windows = (source[:, :, *map(slice, at, at + counts)] * f for at, f in places)
-                parts.append(sum(windows).astype(x.dtype))
+                parts.append(sum(windows, zero).astype(x.dtype))
             else:
                 filters = filters.swapaxes(0, 1)
                 parts.append(lax.conv_general_dilated(source, filters, (1,) * axes, pads))
@@ -394,9 +393,8 @@ def conv_transpose(
     # On a CPU, XLA computes the gradients of the phases many times faster.
     depthwise = in_channels == groups > 1 == out_channels
     in_phases = all(gaps == 1) and all(kernel >= steps) and math.prod(steps) <= 16
-    cpu = phases if depthwise else apart if groups <= 16 else whole
-    cpu = cpu if in_phases else whole
-    y = lax.platform_dependent(x, weight, cpu=cpu, default=whole)
+    grouped = phases if depthwise else apart if groups <= 16 else whole
+    y = lax.platform_dependent(x, weight, cpu=grouped if in_phases else whole, default=whole)
     return y if bias is None else y + bias.reshape(-1, *(1 for _ in kernel))
 
 
