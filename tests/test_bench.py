@@ -36,6 +36,8 @@ from benchmarks.results import (
     Translating,
 )
 from benchmarks.spread import Spread, ratios
+from benchmarks.sweep import __main__ as sweep
+from benchmarks.sweep import cases as sweep_cases
 from benchmarks.translating import translated
 from tests.zoo.case import Case
 from translator import cli
@@ -252,6 +254,17 @@ def test_another_packages_module_takes_torchs_tensors(tmp_path):
     np.testing.assert_allclose(model(x.numpy()), module(x).detach(), atol=1e-6)
     with pytest.raises(KeyError, match="rest"):
         renamed.filled(Other, tmp_path / "model.safetensors", {"first": "0"})
+
+
+def test_single_ops_are_timed_beside_torch():
+    case = next(one for one in sweep_cases.cases() if one.name == "cdist")
+    cells, worst = sweep.row(case._replace(args=(torch.randn(2, 5, 3), torch.randn(2, 4, 3))), rounds=2)
+    assert cells[0] == "cdist" and len(cells) == 8 and worst > 0
+
+
+def test_what_is_swept_has_names_of_its_own():
+    names = [case.name for case in sweep_cases.cases()]
+    assert len(set(names)) == len(names) > 100
 
 
 def test_a_translation_on_plain_convolutions_computes_the_same(tmp_path):
