@@ -17,6 +17,7 @@ from torch import nn
 import translator
 from tests import linters, odd_modules, reading
 from tests.zoo import models
+from translator.copied import Copied
 
 LINTED_ODD = ("hostile_names", "buffers_and_constants", "nested_inputs_and_outputs", "sizes_in_arithmetic")
 
@@ -177,3 +178,29 @@ def test_another_value_of_a_baked_argument_is_refused():
     ]:
         with pytest.raises(ValueError):
             translation.model(*other_args, **other_kwargs)
+
+
+def halved(x):
+    return x / 2
+
+
+def with_a_local_of_that_name(x):
+    halved = x * 2
+    return halved
+
+
+def with_both(x):
+    halved = 2
+    return [helper(x) for helper in (halved_twice,)] * halved
+
+
+def halved_twice(x):
+    return halved(halved(x))
+
+
+def test_a_helper_is_copied_where_it_is_called_not_where_a_local_has_its_name():
+    copied = Copied()
+    copied.use(with_a_local_of_that_name)
+    assert list(copied.sources) == ["with_a_local_of_that_name"]
+    copied.use(with_both)
+    assert list(copied.sources)[1:] == ["halved", "halved_twice", "with_both"]

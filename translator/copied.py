@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import symtable
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _IMPORTED = {
@@ -58,9 +59,17 @@ def _source(thing: Any) -> str:
 
 @functools.cache
 def _names(source: str) -> tuple[str, ...]:
-    tree = ast.parse(source)
-    found = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return tuple(found)
+    """The names in a source that are no locals of its functions, in order."""
+    free = set(_free(symtable.symtable(source, "prelude", "exec")))
+    found = dict.fromkeys(node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
+    return tuple(name for name in found if name in free)
+
+
+def _free(table: symtable.SymbolTable) -> Iterator[str]:
+    at_top = table.get_type() == "module"
+    yield from (symbol.get_name() for symbol in table.get_symbols() if at_top or symbol.is_global())
+    for inner in table.get_children():
+        yield from _free(inner)
 
 
 class Copied:
