@@ -382,9 +382,11 @@ def conv_transpose(
             else:
                 filters = filters.swapaxes(0, 1)
                 parts.append(lax.conv_general_dilated(source, filters, (1,) * axes, pads))
-        y = jnp.stack(parts, axis=-1).reshape(len(x), -1, *counts, *steps)
+        y = jnp.stack(parts, axis=-1)
+        batch = y.shape[:2]
+        y = y.reshape(*batch, *counts, *steps)
         y = y.transpose(0, 1, *(axis for n in last for axis in (n, n + axes)))
-        return y.reshape(len(x), -1, *(counts * steps))[:, :, *map(slice, size)]
+        return y.reshape(*batch, *(counts * steps))[:, :, *map(slice, size)]
 
     def apart(x: Array, weight: Array) -> Array:
         parts = zip(jnp.split(x, groups, axis=1), jnp.split(weight, groups), strict=True)

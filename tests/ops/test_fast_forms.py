@@ -165,6 +165,9 @@ def test_transposed_convolutions(size, kernel, stride, padding, output_padding):
             partial(TRANSPOSE[len(size)], **options, groups=groups),
             x, weight, bias,
         )  # fmt: skip
+        none = jnp.zeros((0, *x.shape[1:]))
+        found = convolution.conv_transpose(none, jnp.ones(weight.shape), **options, groups=groups)
+        assert found.shape == TRANSPOSE[len(size)](x[:0], weight, **options, groups=groups).shape
 
 
 @pytest.mark.parametrize("size, kernel, stride, padding", [(9, 3, 2, 1), (8, 2, 2, 0), (7, 3, 1, 1), (70, 66, 3, 5)])
