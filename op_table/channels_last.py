@@ -39,6 +39,15 @@ def _ops(name: str, *overloads: str) -> tuple[str, ...]:
     return tuple(f"channels_last.{name}.{overload}" for overload in overloads or ("default",))
 
 
+_UNGROUPED = {
+    DEPTHWISE: real.depthwise_conv_last,
+    SMALL: real.small_conv_last,
+    PADDED: dense.padded_conv_last,
+    VOLUME: dense.volume_conv_last,
+}
+_OF_GROUPS = {GROUPED: real.grouped_conv_last, SCAN: real.scan_conv_last}
+
+
 @lowers(*(op for n in (1, 2, 3) for op in _ops(f"conv{n}d", "default", "padding")))
 def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
     axes = weight.ndim - 2
@@ -50,18 +59,10 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.pointwise_conv_last)(input, weight, stride)
     elif kind == PATCHES:
         y = prelude(real.patch_conv_last)(input, weight)
-    elif kind == DEPTHWISE:
-        y = prelude(real.depthwise_conv_last)(input, weight, stride, around, dilation)
-    elif kind == SMALL:
-        y = prelude(real.small_conv_last)(input, weight, stride, around, dilation)
-    elif kind == PADDED:
-        y = prelude(dense.padded_conv_last)(input, weight, stride, around, dilation)
-    elif kind == VOLUME:
-        y = prelude(dense.volume_conv_last)(input, weight, stride, around, dilation)
-    elif kind == GROUPED:
-        y = prelude(real.grouped_conv_last)(input, weight, stride, around, dilation, groups)
-    elif kind == SCAN:
-        y = prelude(real.scan_conv_last)(input, weight, stride, around, dilation, groups)
+    elif kind in _UNGROUPED:
+        y = prelude(_UNGROUPED[kind])(input, weight, stride, around, dilation)
+    elif kind in _OF_GROUPS:
+        y = prelude(_OF_GROUPS[kind])(input, weight, stride, around, dilation, groups)
     else:
         options: dict[str, Any] = {"dilation": dilation} if set(dilation) != {1} else {}
         options |= {"groups": groups} if groups != 1 else {}

@@ -94,6 +94,15 @@ def pads(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[
     return tuple((p, p) for p in per_axis(padding, len(kernel)))
 
 
+_UNGROUPED = {
+    DEPTHWISE: real.depthwise_conv,
+    SMALL: real.small_conv,
+    PADDED: dense.padded_conv,
+    VOLUME: dense.volume_conv,
+}
+_OF_GROUPS = {GROUPED: real.grouped_conv, SCAN: real.scan_conv}
+
+
 @lowers("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default")
 @lowers("aten.conv1d.padding", "aten.conv2d.padding", "aten.conv3d.padding")
 def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilation=1, groups=1) -> Expr:
@@ -107,18 +116,10 @@ def conv(input: Expr, weight: Expr, bias=None, stride=1, padding: Any = 0, dilat
         y = prelude(real.pointwise_conv)(x, weight, stride)
     elif kind == PATCHES:
         y = prelude(real.patch_conv)(x, weight)
-    elif kind == DEPTHWISE:
-        y = prelude(real.depthwise_conv)(x, weight, stride, around, dilation)
-    elif kind == SMALL:
-        y = prelude(real.small_conv)(x, weight, stride, around, dilation)
-    elif kind == PADDED:
-        y = prelude(dense.padded_conv)(x, weight, stride, around, dilation)
-    elif kind == VOLUME:
-        y = prelude(dense.volume_conv)(x, weight, stride, around, dilation)
-    elif kind == GROUPED:
-        y = prelude(real.grouped_conv)(x, weight, stride, around, dilation, groups)
-    elif kind == SCAN:
-        y = prelude(real.scan_conv)(x, weight, stride, around, dilation, groups)
+    elif kind in _UNGROUPED:
+        y = prelude(_UNGROUPED[kind])(x, weight, stride, around, dilation)
+    elif kind in _OF_GROUPS:
+        y = prelude(_OF_GROUPS[kind])(x, weight, stride, around, dilation, groups)
     else:
         options: dict[str, Any] = {}
         if set(dilation) != {1}:

@@ -281,6 +281,7 @@ def _shape_of(value: ast.expr) -> str | None:
     return value.value.id if named else None
 
 
+@functools.lru_cache(maxsize=100_000)
 def shapes(frame: Frame) -> Shapes:
     """What the function that a frame is in unpacks shapes into: `b, c, h, w = x.shape`."""
     around = [function for function in _functions(frame.file) if function[0] <= frame.line <= function[1]]

@@ -70,7 +70,7 @@ def row(case: Case, rounds: int) -> tuple[list[str], float]:
 
 
 def translated(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A forward and a step of the emitted file, whose outputs are torch's."""
+    """A forward and a step of the emitted file."""
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "translation")
         translator.translate(case.module, case.args).save(folder)

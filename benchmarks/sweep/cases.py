@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import randn as normal
 
+from tests.function import Function
+
 
 class Case(NamedTuple):
     """A module and its arguments."""
@@ -19,25 +21,14 @@ class Case(NamedTuple):
     args: tuple[Tensor, ...]
 
 
-class Op(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[..., Any]):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: Tensor) -> Any:
-        return self.function(*args)
-
-
 def op(name: str, function: Callable[..., Any], *args: Tensor) -> Case:
-    return Case(name, Op(function), args)
+    return Case(name, Function(function), args)
 
 
 def layer(kind: Callable[..., nn.Module], *args: Tensor, **options: Any) -> Case:
-    """A layer by the options of its constructor that are worth a name."""
+    """A layer, named by the options of its constructor."""
     module = kind(**options)
-    shown = ", ".join(f"{name.partition('_')[0]} {value}" for name, value in options.items() if "features" not in name)
+    shown = ", ".join(f"{name.partition('_')[0]} {value}" for name, value in options.items())
     return Case(f"{module._get_name()} {shown}".strip(), module, args)
 
 
