@@ -342,6 +342,7 @@ def cases() -> Iterator[Case]:
     yield depthwise_last(384, 14, 7)
     yield depthwise_between(96, 56, 3)
     yield depthwise_between(384, 14, 7)
+    yield of_groups(128, 56, 32, 3)
     yield of_groups(128, 14, 32, 3)
     yield of_groups(192, 14, 96, 3)
     yield of_groups(256, 4, 8, 5)

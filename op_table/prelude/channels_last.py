@@ -16,7 +16,13 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
-from op_table.prelude.convolution import ConvTranspose, conv_transpose, convolve_scan, scan_conv
+from op_table.prelude.convolution import (
+    ConvTranspose,
+    conv_transpose,
+    convolve_scan,
+    in_fewer_groups,
+    scan_conv,
+)
 
 
 def general_conv_last(
@@ -202,8 +208,9 @@ def grouped_conv_last(
         return general_conv_last(x, weight, stride, padding, dilation, groups)
 
     def apart(x: Array, weight: Array) -> Array:
+        weight, fewer = in_fewer_groups(weight, groups)
         x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-        parts = zip(jnp.split(x, groups, axis=-1), jnp.split(weight, groups), strict=True)
+        parts = zip(jnp.split(x, fewer, axis=-1), jnp.split(weight, fewer), strict=True)
         results = [general_conv_last(*part, stride, "VALID", dilation) for part in parts]
         return jnp.concatenate(results, axis=-1)
 

@@ -58,6 +58,7 @@ def test_one_example_without_batch_axis(n):
     ("grouped", (8, 16), 4, (3, 3), (9, 9)),
     ("grouped", (8, 8), 2, (7,), (30,)),
     ("grouped", (8, 8), 2, (40,), (90,)),
+    ("grouped", (24, 36), 6, (3, 3), (9, 9)),  # three groups a convolution
     ("padded", (20, 8), 1, (6,), (90,)),  # more results than inputs
     ("volume", (4, 8), 1, (3, 3, 3), (6, 5, 4)),
     ("scan", (8, 8), 2, (3, 3, 3), (6, 5, 4)),
