@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from op_table.dtypes import promoted
-from op_table.expr import Expr, prelude
+from op_table.expr import Expr, prelude, static
 from op_table.prelude import distance as real
 from op_table.registry import lowers
+
+# How torch numbers the modes of its cdist, and of how many rows it takes no product unless asked to.
+_PRODUCT, _DIFFERENCES, _FEW_ROWS = 1, 2, 25
 
 
 @lowers("aten.cosine_similarity.default")
@@ -31,7 +34,13 @@ def pairwise_distance(x1: Expr, x2: Expr, p: float = 2.0, eps: float = 1e-6, kee
 
 @lowers("aten.cdist.default", "aten._cdist_forward.default")
 def cdist(x1: Expr, x2: Expr, p: float = 2.0, compute_mode: int | None = None) -> Expr:
-    return prelude(real.cdist)(x1, x2, *(() if p == 2 else (p,)))
+    if p != 2:
+        return prelude(real.difference_norm)(x1, x2, p)
+    rows = x1.shape[-2], x2.shape[-2]
+    if not compute_mode and all(map(static, rows)):
+        compute_mode = _PRODUCT if max(rows) > _FEW_ROWS else _DIFFERENCES
+    forms = {_PRODUCT: real.euclidean_distance, _DIFFERENCES: real.difference_norm}
+    return prelude(forms.get(compute_mode, real.cdist))(x1, x2)
 
 
 @lowers("aten.pdist.default", "aten._pdist_forward.default")

@@ -1,6 +1,7 @@
 """Norms and distances, with gradients of 0 where torch's are 0 and a plain square root has none."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from op_table.prelude.norms import vector_norm
@@ -31,11 +32,29 @@ def pairwise_distance(
     return p_norm(x1 - x2 + eps, p, keepdims)
 
 
-def cdist(
+def euclidean_distance(
+    x1: Float[Array, "*b rows size"], x2: Float[Array, "*b columns size"]
+) -> Float[Array, "*b rows columns"]:
+    """The distance of every row of x1 to every row of x2, by a matrix product: not exact for rows close together."""
+    product = jnp.matmul(x1, x2.mT, precision=lax.Precision.HIGHEST)
+    squares = jnp.sum(x1 * x1, axis=-1)[..., :, None] + jnp.sum(x2 * x2, axis=-1)[..., None, :]
+    squares = jnp.maximum(squares - 2 * product, 0)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), squares)
+
+
+def difference_norm(
     x1: Float[Array, "*b rows size"], x2: Float[Array, "*b columns size"], p: float = 2.0
-) -> Float[Array, "..."]:
-    """torch.cdist: the distance of every row of x1 to every row of x2."""
+) -> Float[Array, "*b rows columns"]:
+    """The p-norm of every row of x1 less every row of x2."""
     return p_norm(x1[..., :, None, :] - x2[..., None, :, :], p)
+
+
+def cdist(
+    x1: Float[Array, "*b rows size"], x2: Float[Array, "*b columns size"]
+) -> Float[Array, "*b rows columns"]:
+    """torch.cdist with a norm of 2, which takes a matrix product for more than 25 rows."""
+    many = max(x1.shape[-2], x2.shape[-2]) > 25
+    return euclidean_distance(x1, x2) if many else difference_norm(x1, x2)
 
 
 def pdist(x: Float[Array, "rows size"], p: float = 2.0) -> Float[Array, " pairs"]:

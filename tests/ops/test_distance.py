@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import translator
 from op_table.prelude import distance
+from tests.function import Function
 from tests.ops.harness import check
 from tests.ops.nn_checks import check_both
 
@@ -22,7 +24,22 @@ def test_distances(p):
 
 
 def test_cdist_of_many_rows_broadcasts_over_batches():
-    check(torch.cdist, torch.randn(3, 1, 30, 4), torch.randn(2, 31, 4), op="aten.cdist.default")
+    check_both(torch.cdist, torch.randn(3, 1, 30, 4), torch.randn(2, 31, 4), op="aten.cdist.default")
+
+
+MODES = {"use_mm_for_euclid_dist": "euclidean_distance", "donot_use_mm_for_euclid_dist": "difference_norm"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("rows", [5, 30])
+def test_cdist_takes_a_product_where_torch_does(mode, rows):
+    x, y = torch.randn(rows, 4), torch.randn(3, 4)
+
+    def distances(x, y):
+        return torch.cdist(x, y, compute_mode=mode)
+
+    check_both(distances, x, y, op="aten.cdist.default")
+    assert f"return {MODES[mode]}(" in translator.translate(Function(distances), (x, y)).source
 
 
 def test_pairwise_distance_of_a_vector_and_rows():
@@ -40,9 +57,10 @@ def test_similarity_to_nothing_is_zero():
     check(lambda x, y: F.cosine_similarity(x, y, eps=1e-2), torch.zeros(3, 4), torch.randn(3, 4) * 1e-3)
 
 
-def test_gradient_of_the_distance_to_oneself_is_zero():
+@pytest.mark.parametrize("function", [distance.euclidean_distance, distance.difference_norm])
+def test_gradient_of_the_distance_to_oneself_is_zero(function):
     x = torch.randn(4, 3, requires_grad=True)
     torch.cdist(x, x.detach()).sum().backward()
     fixed = jnp.asarray(x.detach().numpy())
-    gradient = jax.grad(lambda x: jnp.sum(distance.cdist(x, fixed)))(fixed)
+    gradient = jax.grad(lambda x: jnp.sum(function(x, fixed)))(fixed)
     assert jnp.allclose(gradient, x.grad.numpy(), atol=1e-6)
