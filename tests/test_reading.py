@@ -377,18 +377,23 @@ class WindowedNet(nn.Module):
         return self.second(self.between(self.first(x)))
 
 
-def test_lengths_go_by_the_names_that_shapes_are_unpacked_to():
-    source = emitted(WindowedNet(), torch.randn(2, 7, 8, 4))
-    assert constructor(source, "Windowed") == ["features"]
+@pytest.fixture(scope="module")
+def windowed():
+    return emitted(WindowedNet(), torch.randn(2, 7, 8, 4))
+
+
+@pytest.mark.xdist_group("windowed")  # so that they share its translation
+def test_lengths_go_by_the_names_that_shapes_are_unpacked_to(windowed):
+    assert constructor(windowed, "Windowed") == ["features"]
     unpacked = [
         [ast.unparse(part) for part in line.targets[0].elts]
-        for line in method(source, "Windowed").body
+        for line in method(windowed, "Windowed").body
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Tuple)
     ]
     assert ["batch", "height", "width", "c"] in unpacked  # dynamic axes go by their names in the whole file
 
 
-def test_cuts_in_a_row_are_one_subscript():
-    source = emitted(WindowedNet(), torch.randn(2, 7, 8, 4))
-    cut = [part for part in ast.walk(method(source, "Windowed")) if isinstance(part, ast.Subscript)]
+@pytest.mark.xdist_group("windowed")
+def test_cuts_in_a_row_are_one_subscript(windowed):
+    cut = [part for part in ast.walk(method(windowed, "Windowed")) if isinstance(part, ast.Subscript)]
     assert not any(isinstance(part.value, ast.Subscript) for part in cut)
