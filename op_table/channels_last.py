@@ -16,6 +16,7 @@ from op_table.convolution import (
     SCAN,
     SMALL,
     VOLUME,
+    VOLUME_OF_GROUPS,
     conv_transpose_options,
     fastest,
     inexact,
@@ -32,6 +33,7 @@ from op_table.prelude import channels_last as real
 from op_table.prelude import channels_last_norms as norms
 from op_table.prelude import channels_last_windows as windows
 from op_table.prelude import dense_convolution as dense
+from op_table.prelude import volumes
 from op_table.registry import Unsupported, lowers
 
 
@@ -43,9 +45,13 @@ _UNGROUPED = {
     DEPTHWISE: real.depthwise_conv_last,
     SMALL: real.small_conv_last,
     PADDED: dense.padded_conv_last,
-    VOLUME: dense.volume_conv_last,
+    VOLUME: volumes.volume_conv_last,
 }
-_OF_GROUPS = {GROUPED: real.grouped_conv_last, SCAN: real.scan_conv_last}
+_OF_GROUPS = {
+    GROUPED: real.grouped_conv_last,
+    SCAN: real.scan_conv_last,
+    VOLUME_OF_GROUPS: volumes.volume_conv_of_groups_last,
+}
 
 
 @lowers(*(op for n in (1, 2, 3) for op in _ops(f"conv{n}d", "default", "padding")))
@@ -76,7 +82,8 @@ def conv_transpose(
     input: Expr, weight: Expr, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ) -> Expr:
     options = conv_transpose_options(weight.ndim - 2, stride, padding, output_padding, groups, dilation)
-    return prelude(real.conv_transpose_last)(input, weight, *positional(bias), **options)
+    transpose = volumes.volume_conv_transpose_last if weight.ndim == 5 else real.conv_transpose_last
+    return prelude(transpose)(input, weight, *positional(bias), **options)
 
 
 @lowers("channels_last.convolution.default")

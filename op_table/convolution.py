@@ -12,6 +12,7 @@ from op_table.dtypes import is_complex, is_float
 from op_table.expr import Expr, lax, prelude, static
 from op_table.prelude import convolution as real
 from op_table.prelude import dense_convolution as dense
+from op_table.prelude import volumes
 from op_table.registry import Unsupported, lowers
 
 
@@ -30,7 +31,7 @@ def short(option: tuple[int, ...]) -> int | tuple[int, ...]:
 
 POINTWISE, PATCHES, SMALL = "pointwise", "patches", "small"
 PADDED, VOLUME = "padded", "volume"
-DEPTHWISE, GROUPED, SCAN = "depthwise", "grouped", "scan"
+DEPTHWISE, GROUPED, SCAN, VOLUME_OF_GROUPS = "depthwise", "grouped", "scan", "volume of groups"
 
 # More shifted products than this take long to compile, and so do more convolutions.
 _MANY = 64
@@ -75,8 +76,12 @@ def fastest(
         return PADDED if any(more) else None
     if in_channels == 1 and out_channels == groups and places <= _MANY:
         return DEPTHWISE
-    # Of kernels longer than the result, and over three axes, XLA is slow at the gradients of the convolutions of the groups, too.
-    return GROUPED if in_channels > 1 and groups <= _MANY and places <= results and len(kernel) < 3 else SCAN
+    if in_channels == 1 or groups > _MANY:
+        return SCAN
+    if len(kernel) == 3:
+        return VOLUME_OF_GROUPS
+    # Of kernels longer than the result, XLA is slow at the gradients of the convolutions of the groups, too.
+    return GROUPED if places <= results else SCAN
 
 
 def inexact(dtype: np.dtype) -> bool:
@@ -98,9 +103,13 @@ _UNGROUPED = {
     DEPTHWISE: real.depthwise_conv,
     SMALL: real.small_conv,
     PADDED: dense.padded_conv,
-    VOLUME: dense.volume_conv,
+    VOLUME: volumes.volume_conv,
 }
-_OF_GROUPS = {GROUPED: real.grouped_conv, SCAN: real.scan_conv}
+_OF_GROUPS = {
+    GROUPED: real.grouped_conv,
+    SCAN: real.scan_conv,
+    VOLUME_OF_GROUPS: volumes.volume_conv_of_groups,
+}
 
 
 @lowers("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default")
@@ -139,7 +148,8 @@ def conv_transpose(
     batched = input.ndim == weight.ndim
     affine = () if bias is None else (bias,)
     options = conv_transpose_options(weight.ndim - 2, stride, padding, output_padding, groups, dilation)
-    y = prelude(real.conv_transpose)(input if batched else input[None], weight, *affine, **options)
+    transpose = volumes.volume_conv_transpose if weight.ndim == 5 else real.conv_transpose
+    y = prelude(transpose)(input if batched else input[None], weight, *affine, **options)
     return y if batched else y[0]
 
 

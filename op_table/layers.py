@@ -19,6 +19,7 @@ from op_table.convolution import (
     SCAN,
     SMALL,
     VOLUME,
+    VOLUME_OF_GROUPS,
     conv_transpose_options,
     fastest,
     pads,
@@ -30,6 +31,7 @@ from op_table.prelude import channels_last as last
 from op_table.prelude import channels_last_norms as norms_last
 from op_table.prelude import convolution as real
 from op_table.prelude import dense_convolution as dense
+from op_table.prelude import volumes
 from op_table.prelude.batch_norm import BatchNorm
 
 
@@ -131,7 +133,8 @@ _FORMS = {
     SCAN: real.convolve_scan,
     SMALL: real.convolve_any,
     PADDED: dense.convolve_padded,
-    VOLUME: dense.convolve_volume,
+    VOLUME: volumes.convolve_volume,
+    VOLUME_OF_GROUPS: volumes.convolve_volume_of_groups,
 }
 
 
@@ -162,7 +165,8 @@ _LAST = {
     SCAN: last.convolve_scan_last,
     SMALL: last.convolve_any_last,
     PADDED: dense.convolve_padded_last,
-    VOLUME: dense.convolve_volume_last,
+    VOLUME: volumes.convolve_volume_last,
+    VOLUME_OF_GROUPS: volumes.convolve_volume_of_groups_last,
 }
 
 
@@ -200,6 +204,11 @@ def _conv_transpose(weight: Expr, bias=None, stride=1, padding=0, output_padding
     return prelude(real.ConvTranspose)(in_channels, out_channels * groups, tuple(kernel), **options, **with_bias)
 
 
+def _calls(function: Callable) -> Callable[..., Expr]:
+    """The lift of layers that a function of the prelude calls, whatever their arguments."""
+    return lambda *args, **kwargs: prelude(function)
+
+
 for _n in (1, 2, 3):
     for _overload in ("default", "padding"):
         layer(f"torch.nn.modules.conv.Conv{_n}d", f"aten.conv{_n}d.{_overload}", event_ndim=_n + 1, lift=_conv_lift)(
@@ -214,7 +223,12 @@ for _n in (1, 2, 3):
     _op = "aten.conv_transpose1d.default" if _n == 1 else f"aten.conv_transpose{_n}d.input"
 
     # An example without a batch axis has one axis less than the layer takes.
-    @layer(f"torch.nn.modules.conv.ConvTranspose{_n}d", _op, event_ndim=None)
+    @layer(
+        f"torch.nn.modules.conv.ConvTranspose{_n}d",
+        _op,
+        event_ndim=None if _n < 3 else 4,
+        lift=None if _n < 3 else _calls(volumes.transpose_convolve_volume),
+    )
     def conv_transpose(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
         if input.ndim != weight.ndim:
             return None
@@ -224,7 +238,7 @@ for _n in (1, 2, 3):
         f"torch.nn.modules.conv.ConvTranspose{_n}d",
         _op.replace("aten", "channels_last"),
         event_ndim=_n + 1,
-        lift=lambda *args, **kwargs: prelude(last.transpose_convolve_last),
+        lift=_calls(last.transpose_convolve_last if _n < 3 else volumes.transpose_convolve_volume_last),
     )
     def conv_transpose_last(input: Expr, weight: Expr, *args, **kwargs) -> Expr | None:
         return _conv_transpose(weight, *args, **kwargs)
@@ -269,7 +283,7 @@ def _shape(normalized_shape: list) -> int | tuple[int, ...] | None:
     "channels_last.group_norm.default",
     event_ndim=lambda input, *args, **kwargs: input.ndim - 1,
     needs_key=False,
-    lift=lambda *args, **kwargs: prelude(norms_last.normalise_groups_last),
+    lift=_calls(norms_last.normalise_groups_last),
 )
 @layer(
     "torch.nn.modules.normalization.GroupNorm",

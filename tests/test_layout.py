@@ -296,11 +296,12 @@ class Volumes(nn.Module):
         self.stem, self.groups = nn.Conv3d(4, 8, 3, padding=1), nn.Conv3d(8, 32, 3, padding=1, groups=4)
         self.up, self.wide = nn.ConvTranspose3d(32, 32, 2, 2, groups=32), nn.Conv2d(32, 8, 4, padding=2)
         self.pairs, self.last = nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.Conv2d(8, 8, 3, padding=2)
+        self.more = nn.Conv2d(4, 8, 3, groups=4)
 
     def forward(self, x):
         x = self.up(self.groups(self.stem(x)))
         y = self.pairs(self.wide(x.reshape(len(x), x.shape[1], -1, x.shape[-1])))
-        return F.conv2d(self.last(y), self.last.weight, padding=3)
+        return F.conv2d(self.last(y), self.last.weight, padding=3), self.more(y[:, :4])
 
 
 @pytest.mark.parametrize("layout", [None, "nhwc"])
@@ -313,7 +314,9 @@ def test_files_with_other_forms_of_convolutions(layout, tmp_path):
         "convolve_padded",
         "convolve_scan",
         "convolve_volume",
+        "convolve_volume_of_groups",
         "padded_conv",
+        "transpose_convolve_volume",
     )
     assert all(f"def {form}(" in translation.source for form in forms)
     (tmp_path / "model.py").write_text(translation.source)

@@ -15,10 +15,11 @@ from jax import Array, lax
 from torch import Tensor
 
 from benchmarks.lowerings.timing import Case, normal, weights
-from op_table.convolution import DEPTHWISE, GROUPED, PADDED, SCAN, VOLUME, fastest
+from op_table.convolution import DEPTHWISE, GROUPED, PADDED, SCAN, VOLUME, VOLUME_OF_GROUPS, fastest
 from op_table.prelude import channels_last as last
 from op_table.prelude import convolution as prelude
 from op_table.prelude import dense_convolution as prelude_dense
+from op_table.prelude import volumes
 
 BATCH = 8
 LAYOUTS = {1: ("NHC", "HIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
@@ -113,7 +114,7 @@ def dense(
     size = (size,) * axes if isinstance(size, int) else size
     window = Window((stride,) * axes, ((pad, pad),) * axes, (dilation,) * axes)
     torch = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[axes]
-    emitted = {PADDED: prelude_dense.padded_conv, VOLUME: prelude_dense.volume_conv}
+    emitted = {PADDED: prelude_dense.padded_conv, VOLUME: volumes.volume_conv}
     form = fastest(size, (out, channels, *(kernel,) * axes), *window, 1)
     named = {f.__name__: partial(f, window=window) for f in forms}
     if form in emitted:
@@ -241,6 +242,7 @@ def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 
         DEPTHWISE: lambda x, weight: prelude.depthwise_conv(x, weight, *window),
         GROUPED: lambda x, weight: prelude.grouped_conv(x, weight, *window, groups),
         SCAN: lambda x, weight: prelude.scan_conv(x, weight, *window, groups),
+        VOLUME_OF_GROUPS: lambda x, weight: volumes.volume_conv_of_groups(x, weight, *window, groups),
         "whole": partial(whole, window=window, groups=groups),
     }
     emitted = fastest((size,) * axes, weight.shape, *window, groups)
@@ -310,6 +312,20 @@ def transposed(channels: int, out: int, size: int, kernel: int, stride: int, pad
         (normal(BATCH, channels, size, size), weights(channels, out, kernel, kernel)),
         {f.__name__: partial(f, stride=stride, padding=padding) for f in forms},
         partial(F.conv_transpose2d, stride=stride, padding=padding),
+    )
+
+
+def transposed_volume(channels: int, out: int, size: int, kernel: int, stride: int, padding: int, beyond: int) -> Case:
+    options = {"stride": stride, "padding": padding, "output_padding": beyond}
+    return Case(
+        "transposed convolution",
+        f"{BATCH} x {channels} x {size} x {size} x {size} to {out}, kernel {kernel}, stride {stride}, padding {padding}",
+        (normal(BATCH, channels, size, size, size), weights(channels, out, kernel, kernel, kernel)),
+        {
+            "over two axes": partial(volumes.volume_conv_transpose, **options),
+            "over three": partial(prelude.conv_transpose, **options),
+        },
+        partial(F.conv_transpose3d, **options),
     )
 
 
@@ -406,3 +422,5 @@ def cases() -> Iterator[Case]:
         (64, 64, 28, 3, 1, 1),
     ):
         yield transposed(*args)
+    yield transposed_volume(32, 16, 12, 4, 2, 1, 0)
+    yield transposed_volume(32, 16, 12, 3, 2, 1, 1)

@@ -62,7 +62,7 @@ def test_one_example_without_batch_axis(n):
     ("grouped", (24, 36), 6, (3, 3), (9, 9)),  # three groups a convolution
     ("padded", (20, 8), 1, (6,), (90,)),  # more results than inputs
     ("volume", (4, 8), 1, (3, 3, 3), (6, 5, 4)),
-    ("scan", (8, 8), 2, (3, 3, 3), (6, 5, 4)),
+    ("volume of groups", (4, 8), 2, (3, 3, 3), (6, 5, 4)),
     ("scan", (8, 8), 2, (5, 5), (4, 4)),  # a kernel longer than the result,
     ("scan", (8, 8), 8, (9, 9), (9, 9)),
     ("scan", (8, 16), 8, (3, 3), (9, 9)),  # some filters a channel,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jax import lax
 
-from op_table.prelude import activation, channels_last, convolution, dense_convolution, pooling, windows
+from op_table.prelude import activation, channels_last, convolution, dense_convolution, pooling, volumes, windows
 from tests.ops.gradients import check_gradient
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -76,8 +76,9 @@ def test_convolutions(size, kernel, stride, padding, dilation):
     check_gradient(lambda x, w: dense_convolution.padded_conv(x, w, *options), reference(1), x, dense)
     check_gradient(last(dense_convolution.padded_conv_last, *options), reference(1), x, dense)
     if axes == 3:
-        check_gradient(lambda x, w: dense_convolution.volume_conv(x, w, *options), reference(1), x, dense)
-        check_gradient(last(dense_convolution.volume_conv_last, *options), reference(1), x, dense)
+        check_gradient(lambda x, w: volumes.volume_conv(x, w, *options), reference(1), x, dense)
+        check_gradient(last(volumes.volume_conv_last, *options), reference(1), x, dense)
+        check_gradient(lambda x, w: volumes.volume_conv_of_groups(x, w, *options, 2), reference(2), x, grouped)
     check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
     check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
     for groups, weight in ((2, grouped), (4, depthwise)):
@@ -158,16 +159,17 @@ def test_convolutions_of_groups_in_all_modes_of_differentiation(size, kernel, st
 ])  # fmt: skip
 def test_transposed_convolutions(size, kernel, stride, padding, output_padding):
     options = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    forms = [convolution.conv_transpose, *([volumes.volume_conv_transpose] if len(size) == 3 else [])]
     for groups, channels, of_group in ((1, 3, 4), (2, 4, 3), (4, 4, 1), (18, 18, 2)):
         x, weight, bias = double(2, channels, *size), double(channels, of_group, *kernel), double(of_group * groups)
-        check_gradient(
-            partial(convolution.conv_transpose, **options, groups=groups),
-            partial(TRANSPOSE[len(size)], **options, groups=groups),
-            x, weight, bias,
-        )  # fmt: skip
-        none = jnp.zeros((0, *x.shape[1:]))
-        found = convolution.conv_transpose(none, jnp.ones(weight.shape), **options, groups=groups)
-        assert found.shape == TRANSPOSE[len(size)](x[:0], weight, **options, groups=groups).shape
+        for form in forms:
+            check_gradient(
+                partial(form, **options, groups=groups),
+                partial(TRANSPOSE[len(size)], **options, groups=groups),
+                x, weight, bias,
+            )  # fmt: skip
+            found = form(jnp.zeros((0, *x.shape[1:])), jnp.ones(weight.shape), **options, groups=groups)
+            assert found.shape == TRANSPOSE[len(size)](x[:0], weight, **options, groups=groups).shape
 
 
 @pytest.mark.parametrize("size, kernel, stride, padding", [(9, 3, 2, 1), (8, 2, 2, 0), (7, 3, 1, 1), (70, 66, 3, 5)])
