@@ -50,7 +50,7 @@ _UNGROUPED = {
 _OF_GROUPS = {
     GROUPED: real.grouped_conv_last,
     SCAN: real.scan_conv_last,
-    VOLUME_OF_GROUPS: volumes.volume_conv_of_groups_last,
+    VOLUME_OF_GROUPS: volumes.grouped_volume_conv_last,
 }
 
 

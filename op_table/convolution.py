@@ -108,7 +108,7 @@ _UNGROUPED = {
 _OF_GROUPS = {
     GROUPED: real.grouped_conv,
     SCAN: real.scan_conv,
-    VOLUME_OF_GROUPS: volumes.volume_conv_of_groups,
+    VOLUME_OF_GROUPS: volumes.grouped_volume_conv,
 }
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from benchmarks import jax_contenders, rounds, runner, suites, verdicts
+from benchmarks import compiling, jax_contenders, rounds, runner, suites, verdicts
 from benchmarks.contenders import Local, aligned, load_arrays, save_arrays
 from benchmarks.piped import Failed, Torchax
 from benchmarks.ports import renamed
@@ -277,6 +277,23 @@ def test_a_translation_on_plain_convolutions_computes_the_same(tmp_path):
     (skipped,) = jax_contenders.without_depthwise(case, folder).outputs().values()
     with torch.no_grad():
         np.testing.assert_allclose(skipped, module[0](case.args[0]) + module[1].bias[:, None, None], atol=1e-6)
+
+
+def test_first_calls_are_compiled_anew_in_turns(monkeypatch):
+    monkeypatch.setattr(suites, "build", lambda name: Case(nn.Linear(3, 4).eval(), (torch.randn(2, 3),)))
+    order = []
+
+    class Other:
+        def prepare(self, name):
+            order.append(name)
+            return self
+
+        def seconds(self, measure, calls):
+            return float(len(order))
+
+    ours, theirs = compiling.times("tiny", Other(), rounds=2)
+    assert len(ours) == 2 and min(ours) > 1e-3  # what is compiled already takes less
+    assert theirs == [2.0, 3.0] and order == ["tiny"] * 3
 
 
 def test_every_model_of_the_suites_has_a_name():

@@ -397,3 +397,8 @@ def test_lengths_go_by_the_names_that_shapes_are_unpacked_to(windowed):
 def test_cuts_in_a_row_are_one_subscript(windowed):
     cut = [part for part in ast.walk(method(windowed, "Windowed")) if isinstance(part, ast.Subscript)]
     assert not any(isinstance(part.value, ast.Subscript) for part in cut)
+
+
+def test_a_normalised_weight_is_called_weight():
+    source = emitted(nn.utils.parametrizations.weight_norm(nn.Conv1d(8, 8, 3)), torch.randn(2, 8, 9))
+    assert "        weight = weight_norm(" in source

@@ -26,6 +26,7 @@ _BY_FUNCTION = {
     "scaled_dot_product_attention": "attended", "sigmoid": "gate", "tanh": "squashed", "cumsum": "running_sum",
     "zeros": "zeros", "ones": "ones", "full": "filled", "array": "constant", "take_along_axis": "taken", "tril": "triangle",
     "cos": "cosine", "sin": "sine", "log": "logarithm", "split": "parts", "abs": "magnitude", "sqrt": "root", "clip": "clipped", "round": "rounded",
+    "weight_norm": "weight", "cdist": "distances", "euclidean_distance": "distances", "difference_norm": "distances",
 }  # fmt: skip
 # What recurrent networks call the state that they are given, and return after the output.
 _STATES = {"lstm": ("h", "c"), "gru": ("h",), "rnn_tanh": ("h",), "rnn_relu": ("h",)}

@@ -242,7 +242,7 @@ def of_groups(channels: int, size: int, groups: int, kernel: int, stride: int = 
         DEPTHWISE: lambda x, weight: prelude.depthwise_conv(x, weight, *window),
         GROUPED: lambda x, weight: prelude.grouped_conv(x, weight, *window, groups),
         SCAN: lambda x, weight: prelude.scan_conv(x, weight, *window, groups),
-        VOLUME_OF_GROUPS: lambda x, weight: volumes.volume_conv_of_groups(x, weight, *window, groups),
+        VOLUME_OF_GROUPS: lambda x, weight: volumes.grouped_volume_conv(x, weight, *window, groups),
         "whole": partial(whole, window=window, groups=groups),
     }
     emitted = fastest((size,) * axes, weight.shape, *window, groups)

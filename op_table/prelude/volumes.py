@@ -53,7 +53,7 @@ def volume_conv(
     return lax.platform_dependent(x, weight, cpu=flat, default=whole)
 
 
-def volume_conv_of_groups(
+def grouped_volume_conv(
     x: Float[Array, "batch in_channels depth height width"],
     weight: Float[Array, "out_channels in_channels_of_group *kernel"],
     stride: Sequence[int],
@@ -92,7 +92,7 @@ def convolve_volume_of_groups(
     """jax.vmap(layer)(x) of a layer of groups of channels over three axes."""
     assert not isinstance(layer.padding, str)
     options = layer.stride, layer.padding, layer.dilation, layer.groups
-    y = volume_conv_of_groups(x, layer.weight, *options)
+    y = grouped_volume_conv(x, layer.weight, *options)
     return y if layer.bias is None else y + layer.bias
 
 
@@ -208,7 +208,7 @@ def convolve_volume_last(
     return y if layer.bias is None else y + layer.bias.reshape(-1)
 
 
-def volume_conv_of_groups_last(
+def grouped_volume_conv_last(
     x: Float[Array, "batch depth height width in_channels"],
     weight: Float[Array, "out_channels in_channels_of_group *kernel"],
     stride: Sequence[int],
@@ -216,9 +216,9 @@ def volume_conv_of_groups_last(
     dilation: Sequence[int],
     groups: int,
 ) -> Float[Array, "batch new_depth new_height new_width out_channels"]:
-    """volume_conv_of_groups of channels-last arrays; its faster form makes up for the transposes."""
+    """grouped_volume_conv of channels-last arrays; its faster form makes up for the transposes."""
     options = stride, padding, dilation, groups
-    return jnp.moveaxis(volume_conv_of_groups(jnp.moveaxis(x, -1, 1), weight, *options), 1, -1)
+    return jnp.moveaxis(grouped_volume_conv(jnp.moveaxis(x, -1, 1), weight, *options), 1, -1)
 
 
 def convolve_volume_of_groups_last(

@@ -78,7 +78,7 @@ def test_convolutions(size, kernel, stride, padding, dilation):
     if axes == 3:
         check_gradient(lambda x, w: volumes.volume_conv(x, w, *options), reference(1), x, dense)
         check_gradient(last(volumes.volume_conv_last, *options), reference(1), x, dense)
-        check_gradient(lambda x, w: volumes.volume_conv_of_groups(x, w, *options, 2), reference(2), x, grouped)
+        check_gradient(lambda x, w: volumes.grouped_volume_conv(x, w, *options, 2), reference(2), x, grouped)
     check_gradient(lambda x, w: convolution.depthwise_conv(x, w, *options), reference(4), x, depthwise)
     check_gradient(lambda x, w: convolution.grouped_conv(x, w, *options, 2), reference(2), x, grouped)
     for groups, weight in ((2, grouped), (4, depthwise)):
