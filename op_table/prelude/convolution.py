@@ -179,7 +179,8 @@ def in_fewer_groups(
 ) -> tuple[Float[Array, "out_channels in_channels_of_more *kernel"], int]:
     """The same filters for fewer groups of more channels, with zeros where these are of other groups.
 
-    On a CPU, XLA computes convolutions of few channels no faster than ones of 16.
+    On a CPU, XLA computes convolutions of few channels no faster than ones of 16. What is not finite in
+    a group's input makes NaN of the results of the groups that it is put together with.
     """
     few, kernel = weight.shape[1], weight.shape[2:]
     most = 16 // few if few < 8 else 1
