@@ -9,7 +9,7 @@ from tests.compiling import quickly
 quickly()
 
 # torch, JAX and what they cache are a million objects, which the collector would walk over and over.
-gc.set_threshold(200_000, 20, 20)
+gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_finish() -> None:
