@@ -4,6 +4,7 @@ What a kernel meets along the first of the three is put beside the channels, and
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,18 +18,19 @@ from op_table.prelude.convolution import ConvTranspose, conv_transpose, grouped_
 
 def met_along_depth(
     x: Float[Array, "batch channels depth height width"],
-    weight: Float[Array, "out_channels channels_of_group *kernel"],
+    kernel: int,
     stride: int,
     padding: tuple[int, int],
     dilation: int,
-) -> tuple[Float[Array, "batch new_depth channels_met height width"], Array]:
-    """What a convolution meets along its first axis as channels, and its filters over the other two."""
-    x = jnp.pad(x, [(0, 0), (0, 0), padding, (0, 0), (0, 0)])
-    reach = dilation * (weight.shape[2] - 1)
+) -> Float[Array, "batch new_depth channels_met height width"]:
+    """What a kernel of that length meets along the first axis, as channels. Padding below 0 cuts."""
+    x = lax.pad(
+        x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), (*padding, 0), (0, 0, 0), (0, 0, 0)]
+    )
+    reach = dilation * (kernel - 1)
     starts = range(0, reach + 1, dilation)
     met = [lax.slice_in_dim(x, n, n + x.shape[2] - reach, stride, 2) for n in starts]
-    x = jnp.moveaxis(jnp.stack(met, 2), 3, 1)
-    return lax.collapse(x, 2, 4), lax.collapse(weight, 1, 3)
+    return lax.collapse(jnp.moveaxis(jnp.stack(met, 2), 3, 1), 2, 4)
 
 
 def volume_conv(
@@ -44,9 +46,13 @@ def volume_conv(
         return lax.conv_general_dilated(x, weight, stride, padding, rhs_dilation=dilation)
 
     def flat(x: Array, weight: Array) -> Array:
-        x, weight = met_along_depth(x, weight, stride[0], padding[0], dilation[0])
+        x = met_along_depth(x, weight.shape[2], stride[0], padding[0], dilation[0])
         y = lax.conv_general_dilated(
-            lax.collapse(x, 0, 2), weight, stride[1:], padding[1:], rhs_dilation=dilation[1:]
+            lax.collapse(x, 0, 2),
+            lax.collapse(weight, 1, 3),
+            stride[1:],
+            padding[1:],
+            rhs_dilation=dilation[1:],
         )
         return jnp.moveaxis(y.reshape(*x.shape[:2], *y.shape[1:]), 1, 2)
 
@@ -69,9 +75,9 @@ def grouped_volume_conv(
         )
 
     def flat(x: Array, weight: Array) -> Array:
-        x, weight = met_along_depth(x, weight, stride[0], padding[0], dilation[0])
+        x = met_along_depth(x, weight.shape[2], stride[0], padding[0], dilation[0])
         options = stride[1:], padding[1:], dilation[1:], groups
-        y = grouped_conv(lax.collapse(x, 0, 2), weight, *options)
+        y = grouped_conv(lax.collapse(x, 0, 2), lax.collapse(weight, 1, 3), *options)
         return jnp.moveaxis(y.reshape(*x.shape[:2], *y.shape[1:]), 1, 2)
 
     return lax.platform_dependent(x, weight, cpu=flat, default=whole)
@@ -114,29 +120,23 @@ def volume_conv_transpose(
     )
     kernel, given = weight.shape[2], x.shape[2]
 
-    def whole(x: Array, weight: Array) -> Array:
-        return conv_transpose(
-            x,
-            weight,
-            stride=stride,
-            padding=padding,
-            output_padding=output_padding,
-            groups=groups,
-            dilation=dilation,
-        )
+    whole = partial(
+        conv_transpose,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        groups=groups,
+        dilation=dilation,
+    )
 
     def flat(x: Array, weight: Array) -> Array:
         """As conv_transpose: a convolution for each place between two elements along the first axis, interleaved."""
         size = (given - 1) * step - 2 * around + kernel + beyond
-        count, parts, zero = -(-size // step), [], jnp.zeros((), x.dtype)
+        count, parts = -(-size // step), []
         for phase in range(step):
             shift, first = divmod(phase + around, step)
             met = -((first - kernel) // step)
-            low = met - 1 - shift
-            pads = [(0, 0, 0)] * 2 + [(low, count + shift - given, 0)] + [(0, 0, 0)] * 2
-            padded = lax.pad(x, zero, pads)
-            source = jnp.stack([padded[:, :, n : n + count] for n in range(met)], 2)
-            source = lax.collapse(jnp.moveaxis(source, 3, 1), 2, 4)
+            source = met_along_depth(x, met, 1, (met - 1 - shift, count + shift - given), 1)
             y = conv_transpose(
                 lax.collapse(source, 0, 2),
                 lax.collapse(jnp.flip(weight[:, :, first::step], 2).swapaxes(1, 2), 0, 2),
@@ -178,15 +178,12 @@ def volume_conv_last(
     padding: Sequence[tuple[int, int]],
     dilation: Sequence[int],
 ) -> Float[Array, "batch new_depth new_height new_width out_channels"]:
-    """A convolution over three axes.
-
-    On a CPU, XLA is many times faster at one over two, of what the kernel meets along the first as channels.
-    """
+    """A convolution over three axes. On a CPU, XLA is many times faster at one over two."""
 
     def whole(x: Array, weight: Array) -> Array:
         return general_conv_last(x, weight, stride, padding, dilation)
 
-    def folded(x: Array, weight: Array) -> Array:
+    def flat(x: Array, weight: Array) -> Array:
         x = jnp.pad(x, [(0, 0), padding[0], (0, 0), (0, 0), (0, 0)])
         reach = dilation[0] * (weight.shape[2] - 1)
         starts = range(0, reach + 1, dilation[0])
@@ -196,7 +193,7 @@ def volume_conv_last(
         y = general_conv_last(lax.collapse(x, 0, 2), filters, stride[1:], padding[1:], dilation[1:])
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
-    return lax.platform_dependent(x, weight, cpu=folded, default=whole)
+    return lax.platform_dependent(x, weight, cpu=flat, default=whole)
 
 
 def convolve_volume_last(
