@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.symbolic_shapes import sym_and, sym_or
 
 import translator
 
@@ -43,6 +44,9 @@ LENGTHS = [
     (lambda s, x: s * x.squeeze(0), (2, 5), (1,)),
     (lambda s, x: s * x.sum(1).squeeze(), (2, 5), (1,)),
     (lambda s, x: s * sum(x[i] for i in range(x.shape[0])), (6,), (4, 7)),
+    (lambda s, x: s * x if sym_or(x.shape[0] > 5, x.shape[0] == 2) else x, (2, 6, 8), (1, 3, 5)),
+    (lambda s, x: s * x if sym_and(x.shape[0] > 3, x.shape[0] % 2 == 0) else x, (4, 8), (2, 3, 5)),
+    (lambda s, x: s * x + 1 if sym_and(x.shape[0] > 8, x.shape[0] % 2 == 0) else x, (5, 8, 9), (10, 12)),
 ]
 
 

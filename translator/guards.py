@@ -46,7 +46,7 @@ def conditions(
     else:  # a program from a file carries ranges alone
         found = list(_ranges(program, hints))
     kept = []
-    for condition in found:
+    for condition in (part for expr in found for part in sympy.And.make_args(sympy.to_nnf(expr, simplify=False))):
         at_example = condition.xreplace({symbol: sympy.Integer(n) for symbol, n in hints.items()})
         if condition.free_symbols and condition.free_symbols <= hints.keys() and at_example is sympy.true:
             kept.append(condition)
@@ -136,7 +136,8 @@ def lines(
                 writer.shown.setdefault(size.node.expr, Subscript(Attribute(Name(name), "shape"), axis))
         code += _fixed_lines(name, node, dims)
     for condition in found:
-        wanted, refused = _condition(condition, writer, text), _condition(sympy.Not(condition), writer, text)
+        otherwise = sympy.to_nnf(sympy.Not(condition), simplify=False)  # comparisons joined, none of them negated
+        wanted, refused = _condition(condition, writer, text), _condition(otherwise, writer, text)
         code += [f"    if {refused}:", f"        raise ValueError({f'translated for {wanted}'!r})"]
     return code
 
