@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import sym_and, sym_or
 
 Case = tuple[nn.Module, tuple, dict[str, Any]]
 
@@ -266,6 +267,19 @@ class _Sizes(nn.Module):
 @case
 def sizes_in_arithmetic() -> Case:
     return _Sizes(), (X, torch.ones(3, 7)), {}
+
+
+class _Joined(nn.Module):
+    def forward(self, x):
+        rows, columns = x.shape
+        if sym_and(rows > 3, rows % 2 == 0, columns % 3 == 0, columns > 4, sym_or(rows % 4 == 0, columns < 40)):
+            return x * 2
+        return x
+
+
+@case
+def conditions_on_lengths_joined() -> Case:
+    return _Joined(), (X,), {}
 
 
 class _Lists(nn.Module):

@@ -89,7 +89,7 @@ from tests.zoo import models
 for name in ("bert", "t5", "torch_lstm"):
     case = models.build(name)
     print(translator.translate(case.module, case.args, case.kwargs).source)
-for name in ("nested_inputs_and_outputs", "buffers_and_constants", "hostile_names_inside"):
+for name in ("nested_inputs_and_outputs", "buffers_and_constants", "hostile_names_inside", "conditions_on_lengths_joined"):
     print(translator.translate(*odd_modules.build(name)).source)
 """
 

@@ -46,11 +46,21 @@ def conditions(
     else:  # a program from a file carries ranges alone
         found = list(_ranges(program, hints))
     kept = []
-    for condition in (part for expr in found for part in sympy.And.make_args(sympy.to_nnf(expr, simplify=False))):
+    for condition in (part for joined in found for part in _parts(joined)):
         at_example = condition.xreplace({symbol: sympy.Integer(n) for symbol, n in hints.items()})
         if condition.free_symbols and condition.free_symbols <= hints.keys() and at_example is sympy.true:
             kept.append(condition)
     return tuple(_without_pairs(dict.fromkeys(kept)))
+
+
+def _parts(condition: sympy.Basic) -> list[sympy.Basic]:
+    """The conditions that all must hold, in the same order in every process; sympy has them as a set."""
+    return sorted(sympy.And.make_args(_comparisons(condition)), key=str)
+
+
+def _comparisons(condition: sympy.Basic) -> sympy.Basic:
+    """A condition as comparisons joined by and, or; none of them negated."""
+    return sympy.to_nnf(condition, simplify=False)
 
 
 def _without_pairs(found: Iterable[sympy.Basic]) -> Iterator[sympy.Basic]:
@@ -136,7 +146,7 @@ def lines(
                 writer.shown.setdefault(size.node.expr, Subscript(Attribute(Name(name), "shape"), axis))
         code += _fixed_lines(name, node, dims)
     for condition in found:
-        otherwise = sympy.to_nnf(sympy.Not(condition), simplify=False)  # comparisons joined, none of them negated
+        otherwise = _comparisons(sympy.Not(condition))
         wanted, refused = _condition(condition, writer, text), _condition(otherwise, writer, text)
         code += [f"    if {refused}:", f"        raise ValueError({f'translated for {wanted}'!r})"]
     return code
